@@ -1,0 +1,22 @@
+//! The vocabulary every room shares: ids, names, roles, time, randomness, secret
+//! text, limits, pages. No I/O happens here, except that the clock and the random
+//! source ask the operating system; nothing else in the program may.
+
+pub mod agent;
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod names;
+pub mod page;
+pub mod random;
+pub mod role;
+pub mod scope;
+pub mod secret;
+
+pub use agent::{Agent, Platform};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use names::{AccountName, EnvironmentName, NameError, OwnerName, RepoName, SecretName};
+pub use page::{Page, Paged};
+pub use role::Role;
+pub use scope::{Scope, Scopes};
+pub use secret::SecretText;

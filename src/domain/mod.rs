@@ -1,0 +1,5 @@
+//! The product's rules.
+
+pub mod error;
+
+pub use error::{Error, ErrorKind, FieldError, Result};

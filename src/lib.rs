@@ -1,0 +1,4 @@
+//! keywayd.
+
+pub mod base;
+pub mod domain;
