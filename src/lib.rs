@@ -1,4 +1,5 @@
 //! keywayd.
 
 pub mod base;
+pub mod crypto;
 pub mod domain;

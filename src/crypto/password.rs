@@ -1,0 +1,83 @@
+//! Passwords of local accounts: argon2id (RFC 9106) with 19 MiB, two passes and one
+//! lane, the first choice of OWASP's Password Storage Cheat Sheet. The parameters
+//! stand in every hash, so they can be raised without locking anybody out.
+
+use crate::base::{SecretText, random};
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+/// A password as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PasswordHash {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    salt: [u8; SALT_BYTES],
+    hash: [u8; HASH_BYTES],
+}
+
+impl PasswordHash {
+    /// Hashes `password` with a fresh salt. Takes tens of milliseconds and 19 MiB:
+    /// not for an async thread.
+    #[must_use]
+    pub fn of(password: &SecretText) -> Self {
+        let mut salt = [0; SALT_BYTES];
+        random::fill(&mut salt);
+        let mut new =
+            Self { memory_kib: MEMORY_KIB, passes: PASSES, lanes: LANES, salt, hash: [0; HASH_BYTES] };
+        new.hash = new.derive(password).unwrap_or_default();
+        new
+    }
+
+    /// A hash that no password matches, for making an unknown account cost the same
+    /// as a known one.
+    #[must_use]
+    pub const fn of_nobody() -> Self {
+        Self {
+            memory_kib: MEMORY_KIB,
+            passes: PASSES,
+            lanes: LANES,
+            salt: [0; SALT_BYTES],
+            hash: [0; HASH_BYTES],
+        }
+    }
+
+    /// Whether `password` is the one. As slow as [`PasswordHash::of`].
+    #[must_use]
+    pub fn matches(&self, password: &SecretText) -> bool {
+        let derived = self.derive(password);
+        let nobody = self.hash == [0; HASH_BYTES];
+        derived.is_some_and(|derived| bool::from(derived.ct_eq(&self.hash))) && !nobody
+    }
+
+    /// `None` when the parameters are none that argon2 takes.
+    fn derive(&self, password: &SecretText) -> Option<[u8; HASH_BYTES]> {
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(HASH_BYTES)).ok()?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut hash = [0; HASH_BYTES];
+        argon2.hash_password_into(password.expose().as_bytes(), &self.salt, &mut hash).ok()?;
+        Some(hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_password_matches() {
+        let password = SecretText::new("correct horse".to_owned());
+        let hash = PasswordHash::of(&password);
+        assert!(hash.matches(&password));
+        assert!(!hash.matches(&SecretText::new("correct hors".to_owned())));
+        assert!(!PasswordHash::of_nobody().matches(&password));
+        assert_ne!(hash.hash, PasswordHash::of(&password).hash, "salted");
+    }
+}
