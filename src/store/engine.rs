@@ -1,0 +1,115 @@
+//! The narrow door to the database engine: ordered tables of bytes, read at a
+//! snapshot or inside the writer's transaction. Everything above deals in typed
+//! records; everything that knows redb is here, in `writer` and in `open`.
+
+use super::StoreError;
+use super::keys::Span;
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::{Bound, ControlFlow};
+
+/// Keys and values are bytes: redb writes the types' names into the file.
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type OpenTable<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
+
+/// Sees one record: its key and its sealed value.
+pub(super) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError> + 'v;
+
+/// What can be read.
+pub(super) trait Tables {
+    /// Calls `visit` with the value at `key`, if there is one.
+    fn get(&self, table: &'static str, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+    /// Calls `visit` with every record in `span`, in order, until it breaks off.
+    fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+}
+
+pub(super) const fn definition(table: &'static str) -> Definition {
+    TableDefinition::new(table)
+}
+
+impl Tables for ReadTransaction {
+    fn get(&self, table: &'static str, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        get_from(&self.open_table(definition(table))?, key, visit)
+    }
+
+    fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        scan_in(&self.open_table(definition(table))?, span, visit)
+    }
+}
+
+/// The writer's transaction; its tables stay open from their first use to the commit.
+pub(super) struct Writing<'txn> {
+    transaction: &'txn WriteTransaction,
+    tables: RefCell<HashMap<&'static str, OpenTable<'txn>>>,
+}
+
+impl<'txn> Writing<'txn> {
+    pub(super) fn new(transaction: &'txn WriteTransaction) -> Self {
+        Self { transaction, tables: RefCell::default() }
+    }
+
+    pub(super) fn put(&self, table: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.with(table, |table| table.insert(key, value).map(drop).map_err(StoreError::from))
+    }
+
+    pub(super) fn delete(&self, table: &'static str, key: &[u8]) -> Result<(), StoreError> {
+        self.with(table, |table| table.remove(key).map(drop).map_err(StoreError::from))
+    }
+
+    fn with<T>(
+        &self,
+        name: &'static str,
+        act: impl FnOnce(&mut OpenTable<'txn>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tables = self.tables.borrow_mut();
+        if !tables.contains_key(name) {
+            tables.insert(name, self.transaction.open_table(definition(name))?);
+        }
+        tables.get_mut(name).map_or(Err(StoreError::Closed), act)
+    }
+}
+
+impl Tables for Writing<'_> {
+    fn get(&self, table: &'static str, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.with(table, |table| get_from(table, key, visit))
+    }
+
+    fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.with(table, |table| scan_in(table, span, visit))
+    }
+}
+
+fn get_from(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+    visit: &mut Visit<'_>,
+) -> Result<(), StoreError> {
+    if let Some(value) = table.get(key)? {
+        let _ = visit(key, value.value())?;
+    }
+    Ok(())
+}
+
+fn scan_in(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    span: &Span,
+    visit: &mut Visit<'_>,
+) -> Result<(), StoreError> {
+    let mut range = table.range::<&[u8]>((bound(&span.from), bound(&span.to)))?;
+    while let Some(item) = if span.newest_first { range.next_back() } else { range.next() } {
+        let (key, value) = item?;
+        if visit(key.value(), value.value())?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn bound(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(key) => Bound::Included(key),
+        Bound::Excluded(key) => Bound::Excluded(key),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}

@@ -1,0 +1,198 @@
+//! The encrypted file: typed records in redb, each sealed and bound to its place.
+//!
+//! Readers see a snapshot ([`Store::read`]); writers hand a job to the one writer
+//! ([`Store::write`]), which commits in groups. Records and their audit entries are in
+//! the same transaction, and nobody is answered before it is on the disk.
+//!
+//! The way to the engine is narrow on purpose: ordered tables, snapshot reads, and
+//! writes that first check and then apply. Any ordered store could stand behind it.
+
+mod audit;
+mod batch;
+mod codec;
+mod engine;
+mod error;
+mod keys;
+mod location;
+mod open;
+mod overlay;
+pub mod records;
+pub mod tables;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+pub use audit::Head;
+pub use batch::Batch;
+pub use error::{OpenStoreError, StoreError};
+pub use keys::{Span, TableKey};
+pub use location::{DataDir, DataDirLock};
+pub use view::{VaultSeal, View};
+
+use crate::crypto::Keyring;
+use records::Entry;
+use redb::{Database, ReadableDatabase};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+use writer::{Job, Work, Writer};
+
+/// Most jobs waiting for the writer; the next one is turned away.
+const QUEUE_JOBS: usize = 1_024;
+
+/// The open database.
+pub struct Store {
+    database: Arc<Database>,
+    keyring: Arc<Keyring>,
+    failed: Arc<AtomicBool>,
+    queue: Mutex<Option<SyncSender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    _lock: Option<DataDirLock>,
+}
+
+impl Store {
+    fn run(database: Database, keyring: Keyring, head: Head, lock: Option<DataDirLock>) -> Self {
+        let (database, keyring) = (Arc::new(database), Arc::new(keyring));
+        let failed = Arc::new(AtomicBool::new(false));
+        let (queue, jobs) = sync_channel(QUEUE_JOBS);
+        let writer = Writer {
+            database: Arc::clone(&database),
+            keyring: Arc::clone(&keyring),
+            failed: Arc::clone(&failed),
+            head,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(&jobs))
+            .expect("a process that is starting can start a thread");
+        Self {
+            database,
+            keyring,
+            failed,
+            queue: Mutex::new(Some(queue)),
+            writer: Mutex::new(Some(thread)),
+            _lock: lock,
+        }
+    }
+
+    /// The keys under which names are looked up.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Reads from one consistent snapshot. Takes microseconds as long as `read` looks
+    /// at single records; a long scan belongs on a blocking thread.
+    ///
+    /// # Errors
+    /// If no snapshot can be had, or `read` fails.
+    pub fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
+        let transaction = self.database.begin_read().map_err(StoreError::from)?;
+        read(View { tables: &transaction, keyring: &self.keyring })
+    }
+
+    /// Hands `job` to the writer and waits for its commit. The job reads the present
+    /// state and collects its changes; if it fails, nothing of it is written. Dropping
+    /// the future does not take the job back.
+    ///
+    /// # Errors
+    /// What `job` fails with; else if the queue is full, or the commit fails.
+    pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(View<'_>, &mut Batch<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (answer, waiting) = oneshot::channel();
+        let work = Waited { job: Some(job), result: None, answer };
+        self.enqueue(Job { work: Box::new(work), urgent: true })?;
+        waiting.await.unwrap_or(Err(StoreError::Closed.into()))
+    }
+
+    /// Adds `entry` to the audit log within the second, without waiting for the disk.
+    ///
+    /// # Errors
+    /// If the queue is full or closed.
+    pub fn audit_soon(&self, entry: Entry) -> Result<(), StoreError> {
+        self.enqueue(Job { work: Box::new(Unwaited(Some(entry))), urgent: false })
+    }
+
+    /// Whether the store can serve.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !self.failed.load(Ordering::Relaxed) && self.database.begin_read().is_ok()
+    }
+
+    /// Writes what is waiting, and closes the store to further writes.
+    pub fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = writer.join();
+        }
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(TrySendError::Full(_))) => Err(StoreError::Busy),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(StoreError::Closed),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A job whose sender waits for the commit.
+struct Waited<F, T, E> {
+    job: Option<F>,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Work for Waited<F, T, E>
+where
+    T: Send,
+    E: From<StoreError> + Send,
+    F: FnOnce(View<'_>, &mut Batch<'_>) -> Result<T, E> + Send,
+{
+    fn check(&mut self, view: View<'_>, batch: &mut Batch<'_>) -> bool {
+        self.result = self.job.take().map(|job| job(view, batch));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn done(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let result = match (outcome, self.result) {
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(StoreError::Panicked.into()),
+        };
+        // Whoever asked may have gone; the commit stands all the same.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// An audit entry that nobody waits for.
+struct Unwaited(Option<Entry>);
+
+impl Work for Unwaited {
+    fn check(&mut self, _view: View<'_>, batch: &mut Batch<'_>) -> bool {
+        if let Some(entry) = self.0.take() {
+            batch.audit(entry);
+        }
+        true
+    }
+
+    fn done(self: Box<Self>, outcome: Result<(), StoreError>) {
+        if let Err(error) = outcome {
+            tracing::error!(%error, "an audit entry was not written");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Making and opening the database file. Nothing is written before it is certain
+//! that the file is one of ours, of a known schema, and that the master key fits.
+
+use super::audit::Head;
+use super::engine::definition;
+use super::error::OpenStoreError;
+use super::overlay::Overlay;
+use super::tables::{META, NAMES};
+use super::view::View;
+use super::{DataDir, DataDirLock, Store};
+use crate::crypto::{Keyring, MasterKey};
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The shape of the file. Raised when tables or records change in a way that needs a
+/// migration; a new table alone does not.
+const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &[u8] = b"schema";
+/// The version of keywayd that last opened the file for writing.
+const WRITER_KEY: &[u8] = b"written_by";
+const KEYRING_KEY: &[u8] = b"keyring";
+
+impl Store {
+    /// Makes the database of a new appliance and opens it. An unfinished attempt
+    /// leaves no database behind.
+    ///
+    /// # Errors
+    /// If there is a database already, or the disk refuses.
+    pub fn create(
+        dir: &DataDir,
+        lock: DataDirLock,
+        master: &MasterKey,
+        cache_bytes: usize,
+    ) -> Result<Self, OpenStoreError> {
+        if dir.has_database()? {
+            return Err(OpenStoreError::Exists(dir.path().to_owned()));
+        }
+        let unfinished = dir.path().join("keyway.redb.new");
+        let io_failed = |error| OpenStoreError::Io(unfinished.clone(), error);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)
+            .map_err(io_failed)?;
+        let backend = FileBackend::new(file).map_err(|e| refused(&unfinished, e))?;
+        let database = open_backend(&unfinished, backend, cache_bytes)?;
+        initialise(&database, &Keyring::generate().seal(master)).map_err(|e| damaged(&unfinished, e))?;
+        drop(database);
+        fs::rename(&unfinished, dir.database()).map_err(io_failed)?;
+        dir.sync().map_err(|error| OpenStoreError::Io(dir.path().to_owned(), error))?;
+        Self::open(dir, lock, master, cache_bytes)
+    }
+
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// If it is missing, damaged, too new, or sealed with another master key. In all
+    /// these cases the file is as it was.
+    pub fn open(
+        dir: &DataDir,
+        lock: DataDirLock,
+        master: &MasterKey,
+        cache_bytes: usize,
+    ) -> Result<Self, OpenStoreError> {
+        let path = dir.database();
+        if !dir.has_database()? {
+            return Err(OpenStoreError::Missing(dir.path().to_owned()));
+        }
+        let io_failed = |error| OpenStoreError::Io(path.clone(), error);
+        let probe = Overlay::new(File::open(&path).map_err(io_failed)?).map_err(io_failed)?;
+        admit(&open_backend(&path, probe, cache_bytes)?, &path, master)?;
+        let database = builder(cache_bytes).open(&path).map_err(|e| refused(&path, e))?;
+        Self::start(database, &path, Some(lock), master)
+    }
+
+    /// Opens a database that lies in `backend`; tests make it fail.
+    #[cfg(test)]
+    pub(super) fn open_in(
+        backend: impl StorageBackend,
+        master: &MasterKey,
+        keyring: Option<&Keyring>,
+    ) -> Result<Self, OpenStoreError> {
+        let path = Path::new("test backend");
+        let database = open_backend(path, backend, 1 << 20)?;
+        if let Some(keyring) = keyring {
+            initialise(&database, &keyring.seal(master)).map_err(|e| damaged(path, e))?;
+        }
+        Self::start(database, path, None, master)
+    }
+
+    fn start(
+        database: Database,
+        path: &Path,
+        lock: Option<DataDirLock>,
+        master: &MasterKey,
+    ) -> Result<Self, OpenStoreError> {
+        let keyring = admit(&database, path, master)?;
+        prepare(&database).map_err(|e| damaged(path, e))?;
+        let head = {
+            let transaction = database.begin_read().map_err(|e| damaged(path, e.into()))?;
+            let view = View { tables: &transaction, keyring: &keyring };
+            Head::load(view).map_err(|e| OpenStoreError::Damaged(path.to_owned(), e.to_string()))?
+        };
+        Ok(Self::run(database, keyring, head, lock))
+    }
+}
+
+fn builder(cache_bytes: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes);
+    builder
+}
+
+fn open_backend(
+    path: &Path,
+    backend: impl StorageBackend,
+    cache_bytes: usize,
+) -> Result<Database, OpenStoreError> {
+    builder(cache_bytes).create_with_backend(backend).map_err(|e| refused(path, e))
+}
+
+/// Writes what every database has from its first moment.
+fn initialise(database: &Database, keyring: &[u8]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    {
+        let mut meta = transaction.open_table(definition(META))?;
+        meta.insert(SCHEMA_KEY, SCHEMA.to_be_bytes().as_slice())?;
+        meta.insert(KEYRING_KEY, keyring)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// The keyring, if the file is one we can serve and the key is the right one.
+fn admit(database: &Database, path: &Path, master: &MasterKey) -> Result<Keyring, OpenStoreError> {
+    let foreign =
+        |_| OpenStoreError::Damaged(path.to_owned(), "its tables are not those of keywayd".to_owned());
+    let transaction = database.begin_read().map_err(|e| damaged(path, e.into()))?;
+    let meta = transaction.open_table(definition(META)).map_err(foreign)?;
+    let read = |key: &[u8]| {
+        let value = meta.get(key).map_err(|e| damaged(path, e.into()))?;
+        Ok(value.map(|value| value.value().to_vec()).unwrap_or_default())
+    };
+    let schema = read(SCHEMA_KEY)?;
+    let schema = <[u8; 4]>::try_from(schema.as_slice())
+        .map_err(|_| OpenStoreError::Damaged(path.to_owned(), "it does not say its schema".to_owned()))?;
+    let found = u32::from_be_bytes(schema);
+    if found > SCHEMA {
+        let writer = String::from_utf8_lossy(&read(WRITER_KEY)?).into_owned();
+        return Err(OpenStoreError::Newer { path: path.to_owned(), found, known: SCHEMA, writer });
+    }
+    Keyring::open(master, &read(KEYRING_KEY)?).map_err(|error| OpenStoreError::keyring(path, error))
+}
+
+/// Makes the tables that are missing and notes who writes from now on.
+fn prepare(database: &Database) -> Result<(), redb::Error> {
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    {
+        let transaction = database.begin_read()?;
+        let known = transaction.open_table(definition(META))?;
+        let same_writer = known.get(WRITER_KEY)?.is_some_and(|writer| writer.value() == version);
+        if same_writer && transaction.list_tables()?.count() == NAMES.len() {
+            return Ok(());
+        }
+    }
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    for name in NAMES {
+        transaction.open_table(definition(name))?;
+    }
+    transaction.open_table(definition(META))?.insert(WRITER_KEY, version)?;
+    Ok(transaction.commit()?)
+}
+
+fn refused(path: &Path, error: DatabaseError) -> OpenStoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenStoreError::InUse(path.parent().unwrap_or(path).to_owned()),
+        other => OpenStoreError::Damaged(path.to_owned(), other.to_string()),
+    }
+}
+
+fn damaged(path: &Path, error: redb::Error) -> OpenStoreError {
+    OpenStoreError::Damaged(path.to_owned(), error.to_string())
+}

@@ -1,0 +1,144 @@
+//! Entries of the audit log: who did what, from where, to which names. Never a value.
+
+use crate::base::ids::{EntryId, RequestId, UserId, VaultId};
+use crate::base::{EnvironmentName, Platform, RepoName, SecretName, Timestamp};
+use crate::store::codec::Record;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+macro_rules! actions {
+    ($($(#[$doc:meta])+ $name:ident = $wire:literal;)+) => {
+        /// What was done. Stored by position: append only.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Action {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The action's name on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $wire,)+ }
+            }
+
+            /// The action of that name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|action| action.as_str() == text)
+            }
+        }
+    };
+}
+
+actions! {
+    /// The appliance was set up.
+    ApplianceInitialised = "appliance_initialised";
+    /// An account was made.
+    UserCreated = "user_created";
+    /// An account was disabled.
+    UserDisabled = "user_disabled";
+    /// An account was enabled again.
+    UserEnabled = "user_enabled";
+    /// A password was set.
+    UserPasswordChanged = "user_password_changed";
+    /// An account was deleted.
+    UserDeleted = "user_deleted";
+    /// A role was given.
+    RoleGranted = "role_granted";
+    /// A role was taken away.
+    RoleRevoked = "role_revoked";
+    /// An API key was minted.
+    ApiKeyCreated = "api_key_created";
+    /// An API key was revoked.
+    ApiKeyRevoked = "api_key_revoked";
+    /// An API key that is expired, revoked, from a wrong address or of a disabled user was shown.
+    ApiKeyRefused = "api_key_refused";
+    /// Somebody known was refused something.
+    AccessDenied = "access_denied";
+    /// A vault was made.
+    VaultCreated = "vault_created";
+    /// A vault was put into the trash.
+    VaultDeleted = "vault_deleted";
+    /// An environment was made.
+    EnvironmentCreated = "environment_created";
+    /// An environment was renamed.
+    EnvironmentRenamed = "environment_renamed";
+    /// An environment's type was changed.
+    EnvironmentTypeChanged = "environment_type_changed";
+    /// An environment was put into the trash.
+    EnvironmentDeleted = "environment_deleted";
+    /// One secret was made.
+    SecretCreated = "secret_created";
+    /// One secret was renamed or got a new value.
+    SecretUpdated = "secret_updated";
+    /// One secret was put into the trash.
+    SecretDeleted = "secret_deleted";
+    /// One value was shown.
+    SecretRevealed = "secret_value_accessed";
+    /// An environment was written.
+    SecretsPushed = "secrets_pushed";
+    /// An environment was read.
+    SecretsPulled = "secrets_pulled";
+}
+
+/// With what somebody showed who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialKind {
+    /// On the machine itself.
+    Machine,
+    /// An API key.
+    ApiKey,
+}
+
+/// Who did it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct EntryActor {
+    /// The user.
+    pub user: UserId,
+    /// The login at that time.
+    pub username: String,
+}
+
+/// One entry.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Entry {
+    /// The entry's id.
+    pub id: EntryId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub action: Action,
+    /// Who; `None` for the machine's own administrator.
+    pub actor: Option<EntryActor>,
+    /// With which kind of credential.
+    pub credential: CredentialKind,
+    /// Which one, by id.
+    pub credential_id: Option<[u8; 16]>,
+    /// From which address.
+    pub address: Option<IpAddr>,
+    /// With what kind of client.
+    pub platform: Platform,
+    /// How the client named itself.
+    pub user_agent: String,
+    /// In which request.
+    pub request: Option<RequestId>,
+    /// In which vault.
+    pub vault: Option<VaultId>,
+    /// Of which repository.
+    pub repo: Option<RepoName>,
+    /// In which environment.
+    pub environment: Option<EnvironmentName>,
+    /// Which secrets, by key.
+    pub names: Vec<SecretName>,
+    /// Whom or what else: a login, a new name, the reason of a refusal.
+    pub subject: Option<String>,
+    /// How many secrets were created, updated, deleted, read.
+    pub counts: [u32; 4],
+}
+
+impl Record for Entry {
+    const KIND: &'static str = "audit entry";
+}

@@ -1,0 +1,14 @@
+//! The shapes that are stored: plain data, no rules. bincode writes fields by their
+//! order and enum variants by their number, so fields are never moved and variants
+//! only appended; any other change raises the record's version.
+
+mod audit;
+mod people;
+mod vault;
+
+pub use audit::{Action, CredentialKind, Entry, EntryActor};
+pub use people::{Account, ApiKey, ApiKeyUsage, Grant, KeyEnvironment, KeyRepository, User};
+pub use vault::{
+    Deletion, Environment, EnvironmentInfo, EnvironmentKind, ManifestItem, Override, OverrideTarget,
+    Revision, Secret, Source, TrashedSecret, Vault, VaultKeys, Version,
+};

@@ -1,0 +1,99 @@
+//! The catalogue of tables. A table's name is bound into everything sealed in it, so
+//! a name never changes; a new table is one line here and needs no migration.
+//!
+//! Keys are ids, sequence numbers and keyed hashes, never names. The first group is
+//! sealed by the root key, the second by the key of the vault it belongs to.
+
+use super::codec::Record;
+use super::keys::TableKey;
+use super::records::{
+    ApiKey, ApiKeyUsage, Entry, Environment, Grant, Revision, TrashedSecret, User, Vault, VaultKeys, Version,
+};
+use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, UserId, VaultId};
+use std::marker::PhantomData;
+
+/// A keyed hash of a name.
+pub type Lookup = [u8; 32];
+
+/// A table whose records are sealed by the root key.
+pub struct Table<K, R> {
+    pub(super) name: &'static str,
+    shape: PhantomData<fn(K, R)>,
+}
+
+/// A table whose records are sealed by their vault's key.
+pub struct VaultTable<K, R> {
+    pub(super) name: &'static str,
+    shape: PhantomData<fn(K, R)>,
+}
+
+/// A table that holds keys only.
+pub struct Index<K> {
+    pub(super) name: &'static str,
+    shape: PhantomData<fn(K)>,
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])+ $constant:ident: $kind:ident<$($shape:ty),+> = $name:literal;)+) => {
+        $(
+            $(#[$doc])+
+            pub const $constant: $kind<$($shape),+> = $kind { name: $name, shape: PhantomData };
+        )+
+
+        /// Every table's name.
+        pub(super) const NAMES: &[&str] = &[META, $($name),+];
+    };
+}
+
+/// Schema version, sealed keyring, audit head: what is needed before records can be read.
+pub(super) const META: &str = "meta";
+
+catalogue! {
+    /// People and accounts.
+    USERS: Table<UserId, User> = "users";
+    /// Who a login name belongs to.
+    USER_NAMES: Table<Lookup, UserId> = "user_names";
+    /// Roles given on this appliance, by repository and user.
+    GRANTS: Table<(Lookup, UserId), Grant> = "grants";
+    /// The same, to be found by user.
+    GRANTS_BY_USER: Index<(UserId, Lookup)> = "grants_by_user";
+    /// Vaults, with their environments' names and rules.
+    VAULTS: Table<VaultId, Vault> = "vaults";
+    /// Which living vault a repository has.
+    VAULT_NAMES: Table<Lookup, VaultId> = "vault_names";
+    /// Vaults of the user whose namespace they are in.
+    VAULTS_BY_OWNER: Index<(UserId, VaultId)> = "vaults_by_owner";
+    /// Each vault's own keys.
+    VAULT_KEYS: Table<VaultId, VaultKeys> = "vault_keys";
+    /// API keys.
+    API_KEYS: Table<ApiKeyId, ApiKey> = "api_keys";
+    /// Which API key a token is.
+    API_KEY_TOKENS: Table<Lookup, ApiKeyId> = "api_key_tokens";
+    /// API keys of a user.
+    API_KEYS_BY_USER: Index<(UserId, ApiKeyId)> = "api_keys_by_user";
+    /// When and how often an API key was used.
+    API_KEY_USAGE: Table<ApiKeyId, ApiKeyUsage> = "api_key_usage";
+    /// The audit log, by sequence number.
+    AUDIT: Table<u64, Entry> = "audit";
+    /// Audit entries of a vault.
+    AUDIT_BY_VAULT: Index<(VaultId, u64)> = "audit_by_vault";
+    /// Audit entries of a user.
+    AUDIT_BY_USER: Index<(UserId, u64)> = "audit_by_user";
+
+    /// What people read: an environment's living secrets in one record.
+    ENVIRONMENTS: VaultTable<(VaultId, EnvironmentId), Environment> = "environments";
+    /// Old values of secrets, by version number.
+    VERSIONS: VaultTable<(VaultId, SecretId, u64), Version> = "versions";
+    /// Deleted secrets.
+    TRASH: VaultTable<(VaultId, SecretId), TrashedSecret> = "trash";
+    /// The states an environment went through, by number.
+    REVISIONS: VaultTable<(VaultId, EnvironmentId, u64), Revision> = "revisions";
+}
+
+impl<K: TableKey, R: Record> Table<K, R> {
+    pub(super) const KIND: &'static str = R::KIND;
+}
+
+impl<K: TableKey, R: Record> VaultTable<K, R> {
+    pub(super) const KIND: &'static str = R::KIND;
+}

@@ -1,0 +1,56 @@
+//! The store by itself: sealing at its place, groups, and a disk that fails.
+
+use super::records::{Account, User};
+use super::tables::USERS;
+use super::*;
+use crate::base::ids::UserId;
+use crate::base::{AccountName, Timestamp};
+use crate::crypto::MasterKey;
+use redb::backends::InMemoryBackend;
+
+fn user(number: u64) -> User {
+    User {
+        id: UserId::new(Timestamp::from_millis(number)),
+        account: Account::Local { name: AccountName::parse("alice").unwrap(), password: None, admin: false },
+        email: None,
+        avatar_url: None,
+        disabled: false,
+        created_at: Timestamp::from_millis(number),
+    }
+}
+
+async fn put(store: &Store, user: User) -> Result<(), StoreError> {
+    store.write(move |_, batch| batch.put(&USERS, user.id, &user)).await
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_back() {
+    let store =
+        Store::open_in(InMemoryBackend::new(), &MasterKey::generate(), Some(&Keyring::generate())).unwrap();
+    let alice = user(1);
+    put(&store, alice.clone()).await.unwrap();
+    let found = store.read(|view| view.find(&USERS, alice.id)).unwrap().unwrap();
+    assert_eq!(found.username(), "alice");
+}
+
+#[tokio::test]
+async fn a_refused_or_panicking_job_leaves_its_neighbours_alone() {
+    let store =
+        Store::open_in(InMemoryBackend::new(), &MasterKey::generate(), Some(&Keyring::generate())).unwrap();
+    let (alice, bob, carol) = (user(1), user(2), user(3));
+    let (alice_id, bob_id, carol_id) = (alice.id, bob.id, carol.id);
+    let (first, second, third, fourth) = tokio::join!(
+        put(&store, alice),
+        store.write(move |_, batch| {
+            batch.put(&USERS, bob.id, &bob)?;
+            Err::<(), _>(StoreError::Busy)
+        }),
+        store.write(|_, _| -> Result<(), StoreError> { panic!("a bug in a job") }),
+        put(&store, carol),
+    );
+    assert!(first.is_ok() && fourth.is_ok());
+    assert!(matches!(second, Err(StoreError::Busy)));
+    assert!(matches!(third, Err(StoreError::Panicked)));
+    let there = |id| store.read(|view| view.find(&USERS, id)).unwrap().is_some();
+    assert!(there(alice_id) && !there(bob_id) && there(carol_id));
+}
