@@ -4,10 +4,12 @@
 
 pub mod agent;
 pub mod clock;
+pub mod duration;
 pub mod ids;
 pub mod limits;
 pub mod names;
 pub mod page;
+pub mod quota;
 pub mod random;
 pub mod role;
 pub mod scope;
@@ -17,6 +19,7 @@ pub use agent::{Agent, Platform};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use names::{AccountName, EnvironmentName, NameError, OwnerName, RepoName, SecretName};
 pub use page::{Page, Paged};
+pub use quota::Quota;
 pub use role::Role;
 pub use scope::{Scope, Scopes};
 pub use secret::SecretText;
