@@ -1,0 +1,28 @@
+//! Settings that are agreed but that this version cannot honour. They are refused when
+//! somebody sets them: accepting a setting without acting on it would be a lie, and a
+//! dangerous one for those that protect something.
+
+/// Keys, or whole tables, that are not supported yet.
+pub(super) const NOT_YET: &[&str] = &[
+    "server.unix_socket",
+    "server.redirect_origins",
+    "server.tls",
+    "master_key.credential",
+    "master_key.passphrase_file",
+    "master_key.env",
+    "identity.github",
+    "auth",
+    "audit.retention_days",
+    "audit.forward",
+    "backup",
+    "integrations",
+    "outbound",
+    "metrics",
+];
+
+/// Whether `path` is one of `keys` or lies in one of them.
+pub(super) fn covers(keys: &[&str], path: &str) -> bool {
+    let under =
+        |key: &&str| path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    keys.iter().any(under)
+}
