@@ -75,6 +75,7 @@
 //! problem document). What the client may read and what the log may read are separate fields all the way up.
 
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod domain;
