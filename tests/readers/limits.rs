@@ -50,6 +50,7 @@ fn raw(value: &str) -> Option<Right> {
         return same.then_some((false, false, false, true));
     }
     let comment = value.contains('#');
+    let is_space = |c| is_space(c) && c != '\u{feff}';
     let spaced_comment = value.split('#').rev().skip(1).any(|before| before.ends_with(is_space));
     Some((true, !comment && !npm_unquotes_inside(value), !spaced_comment, true))
 }

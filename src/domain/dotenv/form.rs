@@ -112,6 +112,7 @@ impl<'a> Traits<'a> {
 
     /// python-dotenv starts comments at a `#` behind white space.
     fn python_reads_raw(&self) -> bool {
+        let is_space = |c| is_space(c) && c != '\u{feff}';
         !self.value.match_indices('#').any(|(at, _)| self.value[..at].ends_with(is_space))
     }
 
