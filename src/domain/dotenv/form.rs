@@ -25,7 +25,7 @@ pub(super) fn choose(value: &str) -> Form {
     // All three are exact for the naive reader. The last of the best wins.
     let double = traits.closes('"').then(|| (Form::Quoted('"'), traits.quoted_score('"')));
     let single = traits.closes('\'').then(|| (Form::Quoted('\''), traits.quoted_score('\'')));
-    let raw = traits.raw_is_safe().then(|| (Form::Raw, (false, traits.python_reads_raw(), true)));
+    let raw = traits.raw_is_safe().then(|| (Form::Raw, (false, traits.python_reads_raw(), true, true)));
     let best = [double, single, raw].into_iter().flatten().max_by_key(|&(_, score)| score);
     match best {
         Some((form, _)) => form,
@@ -90,9 +90,9 @@ impl<'a> Traits<'a> {
 
     /// Raw is right for every reader.
     fn everyone_reads_raw(&self) -> bool {
-        !self.exposed
-            && !self.has(BREAK | HASH)
-            && !(self.has(SEPARATOR) && self.has(SINGLE | DOUBLE | BACKTICK) && self.npm_unquotes_inside())
+        let plain = !self.exposed && !self.has(BREAK | HASH);
+        let parts = self.has(SEPARATOR) && self.has(SINGLE | DOUBLE | BACKTICK);
+        plain && !(parts && self.npm_unquotes_inside())
     }
 
     /// npm unquotes a part between U+2028 or U+2029 (or the end) as if it were the value.
@@ -107,7 +107,8 @@ impl<'a> Traits<'a> {
 
     /// Raw is right for the naive reader, and nobody reads a second assignment out of it.
     const fn raw_is_safe(&self) -> bool {
-        !self.exposed && !self.has(BREAK) && !(self.has(HASH) && self.has(SEPARATOR))
+        let comment_ends = self.has(HASH) && self.has(SEPARATOR);
+        !self.exposed && !self.has(BREAK) && !comment_ends
     }
 
     /// python-dotenv starts comments at a `#` behind white space.
@@ -132,9 +133,10 @@ impl<'a> Traits<'a> {
             && (!self.has_quote(quote) || !self.has(SEPARATOR) && !opens_assignment(self.value, quote))
     }
 
-    /// What npm, python-dotenv and docker read between these quotes is right.
-    fn quoted_score(&self, quote: char) -> (bool, bool, bool) {
-        (self.npm_reads(quote), self.python_reads(quote), false)
+    /// Whether npm, python-dotenv and docker get it right between these quotes, and, if
+    /// not, whether it is at least not cut short.
+    fn quoted_score(&self, quote: char) -> (bool, bool, bool, bool) {
+        (self.npm_reads(quote), self.python_reads(quote), false, !self.has_quote(quote))
     }
 
     /// npm takes the longest text up to a quote that has no backslash before it and the

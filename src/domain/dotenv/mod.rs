@@ -14,17 +14,19 @@
 //! | value | written | naive | npm | python | docker |
 //! |---|---|---|---|---|---|
 //! | anything not below; empty | raw | ✓ | ✓ | ✓ | ✓ |
-//! | white space at an end, a quote or backtick at the start, or `#` | `'…'` | ✓ | ✓ | ✓ but `\\` | ≠ |
-//! | the same, with `'` in it | `"…"` | ✓ | ✓ | ✓ but `\\`, `\n`, `\t`… | ≠ |
-//! | the same, with both quotes (or `'` and the two characters `\n` or `\r`) | `'…'` or `"…"`, nothing escaped | ✓ | ✓ | – | ≠ |
-//! | `#`, but quoting would not help npm: both quotes, or a final `\` | raw | ✓ | ≠ | ✓ unless white space before `#` | ✓ |
-//! | `\n` or `\r` in it | `"…"`, breaks escaped | ≠ | ✓ | ✓ but `"`, `\\`, `\t`… | ≠ |
-//! | the same, but npm would not get it: `"` and `#`, or the two characters `\n` or `\r` | `"…"`, breaks, `"`, `\` escaped | ≠ | ≠ | ✓ | ≠ |
-//! | white space at the start, final `\` | raw | ≠ | ≠ | ≠ | ✓ |
-//! | quote or backtick at the start (or line break anywhere), final `\` | `"…\u005c"` | ≠ | ≠ | ≠ | ≠ |
-//! | both quotes, each followed by what reads like `NAME=`, and not raw | `"…"`, `"` and `\` escaped | ≠ | ≠ | ✓ | ≠ |
+//! | *guarded*: white space at an end, a quote or backtick at the start, or `#` | `'…'` | ✓ | ✓ | ✓ ¹ | ≠ |
+//! | guarded, `'` in it | `"…"` | ✓ | ✓ | ✓ ¹ | ≠ |
+//! | guarded, both quotes ² | `'…'` or `"…"`, nothing escaped | ✓ | ✓ unless `#` | – | ≠ |
+//! | guarded by `#` alone, both quotes ² or final `\` | raw | ✓ | ≠ | ✓ unless white space before `#` | ✓ |
+//! | line break (`\n`, `\r`) | `"…"`, breaks escaped | ≠ | ✓ | ✓ ¹, but – if `"` | ≠ |
+//! | the same, and `"` with `#`, or backslash and `n` or `r` | `"…"`, breaks, `"`, `\` escaped | ≠ | ≠ | ✓ | ≠ |
+//! | both quotes, each followed by what looks like `NAME=`, not raw | the same | ≠ | ≠ | ✓ | ≠ |
+//! | white space at the start and final `\` | raw | ≠ | ≠ | ≠ | ✓ |
+//! | quote or backtick at the start, or a line break, and final `\` | `"…\u005c"` | ≠ | ≠ | ≠ | ≠ |
 //!
-//! python-dotenv also replaces `${NAME}` in any form, which changes that value alone.
+//! ¹ Unless python-dotenv knows a backslash sequence in it: `\\`, in `"…"` also `\n`, `\t` and
+//! the like. It also replaces `${NAME}` in any form, which changes that value alone.
+//! ² Or `'` and, as two characters, `\n` or `\r`, which npm would take for breaks in `"…"`.
 //!
 //! Why the odd rows are as they are:
 //! - A quoted form never ends in a backslash: npm and python-dotenv take `\'` for an
@@ -36,6 +38,8 @@
 //!   text behind a quote of the form's own kind must not look like one.
 //! - `\r` counts as a line break: npm, python-dotenv and old Mac tools break lines there.
 //!
+//! One reader is not covered: gotenv (Go, in Viper) looks for the closing quote in the
+//! wrong place when white space follows the opening one, and may find a backslash there.
 //! A shell is no reader: it would run `$(…)`. Nothing here makes `source .env` safe.
 
 mod form;

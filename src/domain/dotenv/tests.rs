@@ -52,6 +52,7 @@ fn every_class_has_its_form() {
         (r"pass#word\", r"pass#word\"),
         (r#"it's \n"#, r#"it's \n"#),
         (r#" it's \n"#, r#"' it's \n'"#),
+        (r"'a\n#", r##""'a\n#""##),
         // Line breaks.
         ("a\r\nb", r#""a\r\nb""#),
         ("{\n  \"a\": 1\n}\n", r#""{\n  "a": 1\n}\n""#),
