@@ -2,6 +2,7 @@
 //! `domain`: what the client may read (`detail`, `fields`) and what the log may
 //! read (`cause`) are separate, and neither ever holds a secret value.
 
+use crate::store::StoreError;
 use std::fmt;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub struct Error {
 }
 
 /// What a service of this room answers.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A failure of `kind`, explained to the client by `detail`.
@@ -105,6 +106,20 @@ impl Error {
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let detail = "something went wrong on our side; the server's log has it under this request id";
         Self { cause: Some(cause.into()), ..Self::new(ErrorKind::Internal, detail) }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let busy = |detail: &str| Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::new(ErrorKind::Unavailable, detail)
+        };
+        match error {
+            StoreError::Busy => busy("the server is busy writing; try again"),
+            StoreError::Closed => busy("the server is shutting down; try again"),
+            other => Self::internal(other),
+        }
     }
 }
 

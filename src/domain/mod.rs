@@ -1,6 +1,117 @@
-//! The product's rules.
+//! The product's rules: one file per subject, all methods of [`Services`]. A service
+//! gets an [`Actor`], asks [`permissions`] what the actor may do, and hands back what
+//! the API shows. Whatever reads or changes secrets needs a capability that only
+//! `permissions` can make.
 
+pub mod activity;
+pub mod actor;
+pub mod api_keys;
+mod auth;
+mod contents;
 pub mod dotenv;
+pub mod environments;
 pub mod error;
+pub mod operator;
+mod passwords;
+pub mod permissions;
+pub mod pull;
+pub mod push;
+pub mod secrets;
+mod usage;
+pub mod users;
+pub mod vaults;
 
+pub use actor::{Actor, Origin};
 pub use error::{Error, ErrorKind, FieldError, Result};
+
+use crate::base::{Clock, EnvironmentName, Timestamp};
+use crate::store::Store;
+use passwords::Passwords;
+use std::sync::Arc;
+use usage::UsageCounter;
+
+/// Whether reading secrets waits until its audit entry is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadAudit {
+    /// The values leave after the entry is on the disk.
+    Durable,
+    /// The entry follows within a second.
+    Relaxed,
+}
+
+/// What the operator decided about this room.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Environments of a new vault.
+    pub default_environments: Vec<EnvironmentName>,
+    /// How many old values a secret keeps.
+    pub versions_kept: u64,
+    /// How many days deleted things can be restored.
+    pub trash_days: u64,
+    /// Longest value, in bytes.
+    pub value_limit_bytes: usize,
+    /// Most keys and values of one environment together, in bytes.
+    pub environment_limit_bytes: usize,
+    /// How reads are audited.
+    pub read_audit: ReadAudit,
+}
+
+/// The product. Cheap to clone; all clones are the same appliance.
+#[derive(Clone)]
+pub struct Services(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    passwords: Passwords,
+    usage: UsageCounter,
+}
+
+impl Services {
+    /// Puts the rules on top of a store.
+    #[must_use]
+    pub fn new(store: Store, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            settings,
+            passwords: Passwords::default(),
+            usage: UsageCounter::default(),
+        }))
+    }
+
+    /// Whether the appliance can serve.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn health(&self) -> Result<()> {
+        if self.store().is_healthy() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Unavailable, "the store cannot serve; the server's log says why"))
+        }
+    }
+
+    /// Writes what is still in memory and closes the store.
+    pub async fn close(&self) {
+        if let Err(error) = self.flush_usage().await {
+            tracing::error!(%error, "the use of API keys was not written");
+        }
+        let services = self.clone();
+        // The writer's last commit is waited for, which is no work for an async thread.
+        let _ = tokio::task::spawn_blocking(move || services.store().close()).await;
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}

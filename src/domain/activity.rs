@@ -1,0 +1,130 @@
+//! The audit log: what is noted about every action. Names and counts, never values.
+
+use super::{Actor, Error, ErrorKind, ReadAudit, Result, Services};
+use crate::base::ids::EntryId;
+use crate::base::{EnvironmentName, Platform, RepoName, SecretName, Timestamp};
+use crate::store::records::{Action, CredentialKind, Entry, EntryActor, Vault};
+
+/// Most names one entry lists; the counts are always whole.
+const NAMES_LISTED: usize = 100;
+
+/// How many secrets an action touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) created: u32,
+    pub(super) updated: u32,
+    pub(super) deleted: u32,
+    pub(super) read: u32,
+}
+
+/// An entry about what `actor` did; the rest is filled in by the methods below.
+pub(super) fn entry(actor: &Actor, now: Timestamp, action: Action) -> Entry {
+    let who = EntryActor { user: actor.user_id(), username: actor.user.username().to_owned() };
+    Entry {
+        id: EntryId::new(now),
+        at: now,
+        action,
+        actor: Some(who),
+        credential: actor.credential_kind(),
+        credential_id: Some(actor.credential_tag()),
+        address: Some(actor.origin.address),
+        platform: actor.platform(),
+        user_agent: actor.origin.user_agent.clone(),
+        request: Some(actor.origin.request_id),
+        vault: None,
+        repo: None,
+        environment: None,
+        names: Vec::new(),
+        subject: None,
+        counts: [0; 4],
+    }
+}
+
+/// An entry about what the machine's own administrator did.
+pub(super) fn operator_entry(now: Timestamp, action: Action) -> Entry {
+    Entry {
+        id: EntryId::new(now),
+        at: now,
+        action,
+        actor: None,
+        credential: CredentialKind::Machine,
+        credential_id: None,
+        address: None,
+        platform: Platform::Admin,
+        user_agent: String::new(),
+        request: None,
+        vault: None,
+        repo: None,
+        environment: None,
+        names: Vec::new(),
+        subject: None,
+        counts: [0; 4],
+    }
+}
+
+impl Entry {
+    pub(super) fn on(mut self, vault: &Vault) -> Self {
+        self.vault = Some(vault.id);
+        self.repo = Some(vault.repo.clone());
+        self
+    }
+
+    pub(super) fn about_repo(mut self, repo: &RepoName) -> Self {
+        self.repo = Some(repo.clone());
+        self
+    }
+
+    pub(super) fn within(mut self, environment: &EnvironmentName) -> Self {
+        self.environment = Some(environment.clone());
+        self
+    }
+
+    pub(super) fn naming<'n>(mut self, names: impl IntoIterator<Item = &'n SecretName>) -> Self {
+        self.names = names.into_iter().take(NAMES_LISTED).cloned().collect();
+        self
+    }
+
+    pub(super) fn regarding(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    pub(super) fn counting(mut self, counts: Counts) -> Self {
+        self.counts = [counts.created, counts.updated, counts.deleted, counts.read];
+        self
+    }
+}
+
+impl Services {
+    /// Notes that values were read; returns when they may leave.
+    pub(super) async fn audit_read(&self, entry: Entry) -> Result<()> {
+        match self.settings().read_audit {
+            ReadAudit::Relaxed => Ok(self.store().audit_soon(entry)?),
+            ReadAudit::Durable => {
+                self.store()
+                    .write(move |_, batch| {
+                        batch.audit(entry);
+                        Ok(())
+                    })
+                    .await
+            }
+        }
+    }
+
+    /// Notes it when `outcome` is that the actor was refused something, and hands it on.
+    pub(super) fn note_refusal<T>(&self, actor: &Actor, repo: &RepoName, outcome: Result<T>) -> Result<T> {
+        if let Err(Error { kind: ErrorKind::Forbidden, detail, .. }) = &outcome {
+            let entry = entry(actor, self.now(), Action::AccessDenied);
+            self.audit_refusal(entry.about_repo(repo).regarding(detail.clone()));
+        }
+        outcome
+    }
+
+    /// Notes a refusal. It must not become a way to slow the writer down, so nobody
+    /// waits for it, and under overload it is only logged.
+    pub(super) fn audit_refusal(&self, entry: Entry) {
+        if let Err(error) = self.store().audit_soon(entry) {
+            tracing::warn!(%error, "a refusal is missing from the audit log");
+        }
+    }
+}

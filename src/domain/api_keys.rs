@@ -1,0 +1,396 @@
+//! API keys: credentials for machines, which narrow what their owner may do.
+
+use super::activity::{entry, operator_entry};
+use super::permissions::Access;
+use super::vaults::{reachable, rfc_3339};
+use super::{Actor, Error, Result, Services};
+use crate::base::ids::{ApiKeyId, UserId};
+use crate::base::limits::{API_KEY_LIST_MAX, API_KEY_NAME_CHARS_MAX, API_KEYS_PER_USER};
+use crate::base::{EnvironmentName, RepoName, Scope, Scopes, SecretText, Timestamp};
+use crate::crypto::token;
+use crate::store::records::{Action, ApiKey, ApiKeyUsage, KeyEnvironment, KeyRepository, User, Vault};
+use crate::store::tables::{API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER};
+use crate::store::{Batch, Span, StoreError, View};
+use ipnet::IpNet;
+use serde::Serialize;
+use std::ops::ControlFlow;
+
+/// What a new key should be.
+#[derive(Clone, Debug)]
+pub struct NewApiKey {
+    /// What its owner calls it.
+    pub name: String,
+    /// `live` or `test`, a label.
+    pub label: Label,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Until when; `None`: for ever.
+    pub expires_at: Option<Timestamp>,
+    /// From where; empty: anywhere.
+    pub allowed_ips: Vec<IpNet>,
+    /// On which repositories; `None`: all its owner reaches.
+    pub repositories: Option<Vec<RepoName>>,
+    /// In which environments; `None`: all.
+    pub environments: Option<Vec<EnvironmentName>>,
+}
+
+/// The label in a key's prefix; it has no other meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// `kw_live_`
+    Live,
+    /// `kw_test_`
+    Test,
+}
+
+impl Label {
+    /// The label's text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// An API key as lists show it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeySummary {
+    /// The key's id.
+    pub id: ApiKeyId,
+    /// What its owner calls it.
+    pub name: String,
+    /// The first characters of the token.
+    pub prefix: String,
+    /// `live` or `test`.
+    pub environment: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// From where; empty: anywhere.
+    pub allowed_ips: Vec<String>,
+    /// On which repositories; `null`: all.
+    pub repositories: Option<Vec<RepoName>>,
+    /// In which environments; `null`: all.
+    pub environments: Option<Vec<EnvironmentName>>,
+    /// Until when.
+    #[serde(serialize_with = "optional_rfc_3339")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    #[serde(serialize_with = "rfc_3339")]
+    pub created_at: Timestamp,
+    /// When it was last used.
+    #[serde(serialize_with = "optional_rfc_3339")]
+    pub last_used_at: Option<Timestamp>,
+    /// How often it was used.
+    pub usage_count: u64,
+    /// When it was revoked.
+    #[serde(serialize_with = "optional_rfc_3339")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A new key with its token, which is shown this once.
+#[derive(Debug, Serialize)]
+pub struct MintedApiKey {
+    /// The token.
+    #[serde(with = "crate::base::secret::exposed")]
+    pub token: SecretText,
+    /// The key.
+    #[serde(flatten)]
+    pub key: ApiKeySummary,
+}
+
+fn optional_rfc_3339<S: serde::Serializer>(time: &Option<Timestamp>, target: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc_3339(time, target),
+        None => target.serialize_none(),
+    }
+}
+
+impl Services {
+    /// Mints a key for the actor. It can never do more than the key that mints it.
+    ///
+    /// # Errors
+    /// Invalid, forbidden when it would do more, not found for a repository out of
+    /// reach, conflict when the owner has too many.
+    pub async fn mint_api_key(&self, actor: &Actor, wanted: NewApiKey) -> Result<MintedApiKey> {
+        check(&wanted, self.now())?;
+        narrower_than(&wanted.scopes, actor)?;
+        let (services, caller) = (self.clone(), actor.clone());
+        self.store()
+            .write(move |view, batch| {
+                let now = services.now();
+                let vaults = bound_vaults(view, &caller, wanted.repositories.as_deref())?;
+                let environments = bound_environments(view, &caller, &vaults, &wanted)?;
+                let minted = mint(view, batch, caller.user_id(), wanted, vaults, environments, now)?;
+                batch.audit(entry(&caller, now, Action::ApiKeyCreated).regarding(minted.key.name.clone()));
+                Ok(minted)
+            })
+            .await
+    }
+
+    /// The actor's keys, newest first, revoked ones included.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn list_api_keys(&self, actor: &Actor) -> Result<Vec<ApiKeySummary>> {
+        self.store().read(|view| {
+            let mut keys = Vec::new();
+            for id in key_ids(view, actor.user_id())? {
+                if let Some(key) = view.find(&API_KEYS, id)? {
+                    keys.push(self.summary_of(view, &key)?);
+                }
+            }
+            Ok(keys)
+        })
+    }
+
+    /// One of the actor's keys.
+    ///
+    /// # Errors
+    /// Not found, also for somebody else's.
+    pub async fn api_key(&self, actor: &Actor, id: ApiKeyId) -> Result<ApiKeySummary> {
+        self.store().read(|view| self.summary_of(view, &own_key(view, actor, id)?).map_err(Error::from))
+    }
+
+    /// Revokes one of the actor's keys, at once.
+    ///
+    /// # Errors
+    /// Not found, also for somebody else's.
+    pub async fn revoke_api_key(&self, actor: &Actor, id: ApiKeyId) -> Result<()> {
+        let (services, caller) = (self.clone(), actor.clone());
+        self.store()
+            .write(move |view, batch| {
+                let mut key = own_key(view, &caller, id)?;
+                if key.revoked_at.is_none() {
+                    let now = services.now();
+                    key.revoked_at = Some(now);
+                    batch.put(&API_KEYS, id, &key)?;
+                    batch.audit(entry(&caller, now, Action::ApiKeyRevoked).regarding(key.name));
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Mints a key for any user, at the request of the machine's administrator.
+    ///
+    /// # Errors
+    /// As [`Services::mint_api_key`].
+    pub(super) async fn mint_for(&self, user: User, wanted: NewApiKey) -> Result<MintedApiKey> {
+        check(&wanted, self.now())?;
+        let services = self.clone();
+        self.store()
+            .write(move |view, batch| {
+                let now = services.now();
+                let vaults = match &wanted.repositories {
+                    Some(repos) => {
+                        Some(repos.iter().map(|repo| any_vault(view, repo)).collect::<Result<_>>()?)
+                    }
+                    None => None,
+                };
+                let environments = named_environments(&vaults, &wanted, || {
+                    let ids = super::vaults::candidates(view, user.id)?;
+                    let vaults = ids.into_iter().map(|id| view.find(&crate::store::tables::VAULTS, id));
+                    Ok(vaults.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect())
+                })?;
+                let subject = format!("{} for {}", wanted.name, user.username());
+                let minted = mint(view, batch, user.id, wanted, vaults, environments, now)?;
+                batch.audit(operator_entry(now, Action::ApiKeyCreated).regarding(subject));
+                Ok(minted)
+            })
+            .await
+    }
+
+    fn summary_of(&self, view: View<'_>, key: &ApiKey) -> Result<ApiKeySummary, StoreError> {
+        let written = view.find(&API_KEY_USAGE, key.id)?.unwrap_or_default();
+        Ok(summary(key, written.and(self.0.usage.pending(key.id))))
+    }
+}
+
+fn check(wanted: &NewApiKey, now: Timestamp) -> Result<()> {
+    let length = wanted.name.chars().count();
+    if wanted.name.trim().is_empty() || length > API_KEY_NAME_CHARS_MAX {
+        let message = format!("must have 1 to {API_KEY_NAME_CHARS_MAX} characters");
+        return Err(Error::invalid("name", message));
+    }
+    if wanted.scopes.is_empty() {
+        let all: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        return Err(Error::invalid("scopes", format!("must name at least one of {}", all.join(", "))));
+    }
+    if wanted.expires_at.is_some_and(|end| end <= now) {
+        return Err(Error::invalid("expiresInDays", "must be at least 1"));
+    }
+    let too_many = format!("must have at most {API_KEY_LIST_MAX} entries");
+    if wanted.allowed_ips.len() > API_KEY_LIST_MAX {
+        return Err(Error::invalid("allowedIps", too_many));
+    }
+    for (field, length) in [
+        ("repositories", wanted.repositories.as_ref().map(Vec::len)),
+        ("environments", wanted.environments.as_ref().map(Vec::len)),
+    ] {
+        match length {
+            Some(0) => return Err(Error::invalid(field, "must not be empty; leave it out for no limit")),
+            Some(length) if length > API_KEY_LIST_MAX => return Err(Error::invalid(field, too_many)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A key mints only subsets of itself.
+fn narrower_than(scopes: &Scopes, actor: &Actor) -> Result<()> {
+    if actor.scopes().is_some_and(|own| !scopes.within(own)) {
+        return Err(Error::forbidden("an API key can only mint keys with scopes of its own"));
+    }
+    Ok(())
+}
+
+/// The named vaults, or those the minting key is itself limited to.
+fn bound_vaults(view: View<'_>, actor: &Actor, repos: Option<&[RepoName]>) -> Result<Option<Vec<Vault>>> {
+    let Some(repos) = repos else {
+        let Some(own) = actor.limits().0 else { return Ok(None) };
+        let vaults = own.iter().map(|&id| view.find(&crate::store::tables::VAULTS, id));
+        return Ok(Some(vaults.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect()));
+    };
+    let vaults = repos.iter().map(|repo| {
+        let access = Access::of(view, actor, repo);
+        access.map(|access| access.vault).map_err(|error| Error::invalid("repositories", error))
+    });
+    vaults.collect::<Result<_>>().map(Some)
+}
+
+/// The named environments within reach of the minting key, or those it is limited to.
+fn bound_environments(
+    view: View<'_>,
+    actor: &Actor,
+    vaults: &Option<Vec<Vault>>,
+    wanted: &NewApiKey,
+) -> Result<Option<Vec<KeyEnvironment>>> {
+    let everywhere = || Ok(reachable(view, actor)?.into_iter().map(|(vault, _)| vault).collect());
+    let named = named_environments(vaults, wanted, everywhere)?;
+    let Some(own) = actor.limits().1 else { return Ok(named) };
+    let Some(named) = named else {
+        let vaults = match vaults {
+            Some(vaults) => vaults.clone(),
+            None => everywhere()?,
+        };
+        let all = vaults.iter().flat_map(|vault| &vault.environments);
+        let kept = all.filter(|info| own.contains(&info.id));
+        return Ok(Some(kept.map(|info| KeyEnvironment { id: info.id, name: info.name.clone() }).collect()));
+    };
+    if named.iter().any(|environment| !own.contains(&environment.id)) {
+        return Err(Error::forbidden("an API key can only mint keys for environments of its own"));
+    }
+    Ok(Some(named))
+}
+
+/// Environments are bound by id: one that is made later under the same name is another.
+fn named_environments(
+    vaults: &Option<Vec<Vault>>,
+    wanted: &NewApiKey,
+    everywhere: impl Fn() -> Result<Vec<Vault>>,
+) -> Result<Option<Vec<KeyEnvironment>>> {
+    let Some(names) = &wanted.environments else { return Ok(None) };
+    let all;
+    let vaults = match vaults {
+        Some(vaults) => vaults,
+        None => {
+            all = everywhere()?;
+            &all
+        }
+    };
+    let mut bound = Vec::new();
+    for name in names {
+        let before = bound.len();
+        let found = vaults.iter().flat_map(Vault::living).filter(|info| info.name == *name);
+        bound.extend(found.map(|info| KeyEnvironment { id: info.id, name: name.clone() }));
+        if bound.len() == before {
+            let message = format!("names `{name}`, which none of the vaults in reach has");
+            return Err(Error::invalid("environments", message));
+        }
+    }
+    Ok(Some(bound))
+}
+
+fn any_vault(view: View<'_>, repo: &RepoName) -> Result<Vault> {
+    super::permissions::find_vault(view, repo)?
+        .ok_or_else(|| Error::invalid("repositories", format!("names `{repo}`, which has no vault yet")))
+}
+
+fn mint(
+    view: View<'_>,
+    batch: &mut Batch<'_>,
+    user: UserId,
+    wanted: NewApiKey,
+    vaults: Option<Vec<Vault>>,
+    environments: Option<Vec<KeyEnvironment>>,
+    now: Timestamp,
+) -> Result<MintedApiKey> {
+    if key_ids(view, user)?.len() >= API_KEYS_PER_USER {
+        return Err(Error::conflict(format!("a user has at most {API_KEYS_PER_USER} API keys")));
+    }
+    let label = wanted.label.as_str();
+    let token = token::new_api_key(label);
+    let bound = |vault: Vault| KeyRepository { vault: vault.id, name: vault.repo };
+    let key = ApiKey {
+        id: ApiKeyId::new(now),
+        user,
+        name: wanted.name,
+        label: label.to_owned(),
+        prefix: token::shown_prefix(&token),
+        token: view.keyring().index.api_key(&token),
+        scopes: wanted.scopes,
+        allowed_ips: wanted.allowed_ips,
+        repositories: vaults.map(|vaults| vaults.into_iter().map(bound).collect()),
+        environments,
+        expires_at: wanted.expires_at,
+        created_at: now,
+        revoked_at: None,
+    };
+    batch.put(&API_KEYS, key.id, &key)?;
+    batch.put(&API_KEY_TOKENS, key.token, &key.id)?;
+    batch.index(&API_KEYS_BY_USER, (user, key.id));
+    Ok(MintedApiKey { token, key: summary(&key, ApiKeyUsage::default()) })
+}
+
+/// Ids of a user's keys, newest first.
+pub(super) fn key_ids(view: View<'_>, user: UserId) -> Result<Vec<ApiKeyId>, StoreError> {
+    let mut ids = Vec::new();
+    view.scan_index(&API_KEYS_BY_USER, &Span::under(user).newest_first(), |(_, id)| {
+        ids.push(id);
+        ControlFlow::Continue(())
+    })?;
+    Ok(ids)
+}
+
+fn own_key(view: View<'_>, actor: &Actor, id: ApiKeyId) -> Result<ApiKey> {
+    let key = view.find(&API_KEYS, id)?.filter(|key| key.user == actor.user_id());
+    key.ok_or_else(|| Error::not_found("no such API key"))
+}
+
+fn summary(key: &ApiKey, usage: ApiKeyUsage) -> ApiKeySummary {
+    let repositories = key.repositories.as_ref();
+    let mut environments =
+        key.environments.as_ref().map(|list| list.iter().map(|one| one.name.clone()).collect::<Vec<_>>());
+    if let Some(names) = &mut environments {
+        names.sort();
+        names.dedup();
+    }
+    ApiKeySummary {
+        id: key.id,
+        name: key.name.clone(),
+        prefix: key.prefix.clone(),
+        environment: key.label.clone(),
+        scopes: key.scopes.clone(),
+        allowed_ips: key.allowed_ips.iter().map(ToString::to_string).collect(),
+        repositories: repositories.map(|list| list.iter().map(|one| one.name.clone()).collect()),
+        environments,
+        expires_at: key.expires_at,
+        created_at: key.created_at,
+        last_used_at: usage.last_used_at,
+        usage_count: usage.count,
+        revoked_at: key.revoked_at,
+    }
+}

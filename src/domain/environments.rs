@@ -1,0 +1,205 @@
+//! Environments of a vault.
+
+use super::activity::entry;
+use super::permissions::Access;
+use super::vaults::new_environment;
+use super::{Actor, Error, Result, Services};
+use crate::base::limits::ENVIRONMENTS_PER_VAULT;
+use crate::base::{EnvironmentName, RepoName, Timestamp};
+use crate::store::records::{Action, Deletion, EnvironmentInfo, EnvironmentKind, Vault};
+use crate::store::tables::VAULTS;
+use serde::Serialize;
+
+/// The answer to making an environment.
+#[derive(Clone, Debug, Serialize)]
+pub struct EnvironmentCreated {
+    /// The new name.
+    pub environment: EnvironmentName,
+    /// All names.
+    pub environments: Vec<EnvironmentName>,
+}
+
+/// The answer to renaming an environment.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentRenamed {
+    /// What it was called.
+    pub old_name: EnvironmentName,
+    /// What it is called.
+    pub new_name: EnvironmentName,
+    /// All names.
+    pub environments: Vec<EnvironmentName>,
+}
+
+/// The answer to deleting an environment.
+#[derive(Clone, Debug, Serialize)]
+pub struct EnvironmentDeleted {
+    /// What it was called.
+    pub deleted: EnvironmentName,
+    /// The names that are left.
+    pub environments: Vec<EnvironmentName>,
+}
+
+/// The answer to changing an environment's type.
+#[derive(Clone, Debug, Serialize)]
+pub struct EnvironmentTypeChanged {
+    /// Which environment.
+    pub environment: EnvironmentName,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: EnvironmentKind,
+}
+
+impl Services {
+    /// The names of a vault's environments, oldest first.
+    ///
+    /// # Errors
+    /// Not found.
+    pub async fn environments(&self, actor: &Actor, repo: &RepoName) -> Result<Vec<EnvironmentName>> {
+        let access = self.store().read(|view| Access::of(view, actor, repo))?;
+        Ok(names(&access.vault))
+    }
+
+    /// Adds an environment.
+    ///
+    /// # Errors
+    /// Not found, forbidden below `admin`, conflict when the name is taken.
+    pub async fn create_environment(
+        &self,
+        actor: &Actor,
+        repo: &RepoName,
+        name: EnvironmentName,
+    ) -> Result<EnvironmentCreated> {
+        let environment = name.clone();
+        let vault = self
+            .manage_environments(actor, repo, move |vault, now| {
+                free(vault, &name)?;
+                if vault.living().count() >= ENVIRONMENTS_PER_VAULT {
+                    return Err(Error::conflict(format!(
+                        "a vault has at most {ENVIRONMENTS_PER_VAULT} environments"
+                    )));
+                }
+                vault.environments.push(new_environment(name.clone(), now));
+                Ok((Action::EnvironmentCreated, name, None))
+            })
+            .await?;
+        Ok(EnvironmentCreated { environment, environments: names(&vault) })
+    }
+
+    /// Renames an environment; it keeps its secrets, rules and history.
+    ///
+    /// # Errors
+    /// Not found, forbidden below `admin`, conflict when the new name is taken.
+    pub async fn rename_environment(
+        &self,
+        actor: &Actor,
+        repo: &RepoName,
+        old_name: EnvironmentName,
+        new_name: EnvironmentName,
+    ) -> Result<EnvironmentRenamed> {
+        let (old, new) = (old_name.clone(), new_name.clone());
+        let vault = self
+            .manage_environments(actor, repo, move |vault, _| {
+                if old != new {
+                    free(vault, &new)?;
+                }
+                let subject = format!("renamed to `{new}`");
+                living_mut(vault, &old)?.name = new;
+                Ok((Action::EnvironmentRenamed, old, Some(subject)))
+            })
+            .await?;
+        Ok(EnvironmentRenamed { old_name, new_name, environments: names(&vault) })
+    }
+
+    /// Puts an environment into the trash.
+    ///
+    /// # Errors
+    /// Not found, forbidden below `admin` and for the last one.
+    pub async fn delete_environment(
+        &self,
+        actor: &Actor,
+        repo: &RepoName,
+        name: EnvironmentName,
+    ) -> Result<EnvironmentDeleted> {
+        let (deleted, by) = (name.clone(), actor.user_id());
+        let vault = self
+            .manage_environments(actor, repo, move |vault, now| {
+                let last = vault.living().count() == 1;
+                let environment = living_mut(vault, &name)?;
+                if last {
+                    return Err(Error::forbidden("the last environment of a vault cannot be deleted"));
+                }
+                environment.deleted = Some(Deletion { at: now, by: Some(by) });
+                Ok((Action::EnvironmentDeleted, name, None))
+            })
+            .await?;
+        Ok(EnvironmentDeleted { deleted, environments: names(&vault) })
+    }
+
+    /// Changes how an environment is guarded.
+    ///
+    /// # Errors
+    /// Not found, forbidden below `admin`.
+    pub async fn set_environment_type(
+        &self,
+        actor: &Actor,
+        repo: &RepoName,
+        name: EnvironmentName,
+        kind: EnvironmentKind,
+    ) -> Result<EnvironmentTypeChanged> {
+        let environment = name.clone();
+        self.manage_environments(actor, repo, move |vault, _| {
+            living_mut(vault, &name)?.kind = kind;
+            let subject = format!("{kind:?}").to_ascii_lowercase();
+            Ok((Action::EnvironmentTypeChanged, name, Some(subject)))
+        })
+        .await?;
+        Ok(EnvironmentTypeChanged { environment, kind })
+    }
+
+    /// Lets `change` alter the vault's environments, and writes what comes of it.
+    async fn manage_environments(
+        &self,
+        actor: &Actor,
+        repo: &RepoName,
+        change: impl FnOnce(&mut Vault, Timestamp) -> Result<(Action, EnvironmentName, Option<String>)>
+        + Send
+        + 'static,
+    ) -> Result<Vault> {
+        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
+        let outcome = self
+            .store()
+            .write(move |view, batch| {
+                let access = Access::of(view, &caller, &wanted)?;
+                access.manage()?;
+                let (mut vault, now) = (access.vault, services.now());
+                let (action, environment, subject) = change(&mut vault, now)?;
+                vault.updated_at = now;
+                batch.put(&VAULTS, vault.id, &vault)?;
+                let mut note = entry(&caller, now, action).on(&vault).within(&environment);
+                note.subject = subject;
+                batch.audit(note);
+                Ok(vault)
+            })
+            .await;
+        self.note_refusal(actor, repo, outcome)
+    }
+}
+
+fn names(vault: &Vault) -> Vec<EnvironmentName> {
+    vault.living().map(|environment| environment.name.clone()).collect()
+}
+
+fn free(vault: &Vault, name: &EnvironmentName) -> Result<()> {
+    if vault.living().any(|environment| environment.name == *name) {
+        return Err(Error::conflict(format!("environment `{name}` exists already in `{}`", vault.repo)));
+    }
+    Ok(())
+}
+
+fn living_mut<'v>(vault: &'v mut Vault, name: &EnvironmentName) -> Result<&'v mut EnvironmentInfo> {
+    let missing = Error::not_found(format!("environment `{name}` does not exist in `{}`", vault.repo));
+    let living =
+        |environment: &&mut EnvironmentInfo| environment.deleted.is_none() && environment.name == *name;
+    vault.environments.iter_mut().find(living).ok_or(missing)
+}

@@ -1,0 +1,84 @@
+//! Passwords of local accounts. Hashing takes 19 MiB and tens of milliseconds on
+//! purpose, so it runs on blocking threads, and only a few at a time: a storm of
+//! sign-ins queues instead of eating the memory.
+
+use super::operator::account_lookup;
+use super::{Error, Result, Services};
+use crate::base::ids::UserId;
+use crate::base::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use crate::base::{AccountName, SecretText};
+use crate::crypto::PasswordHash;
+use crate::store::records::Account;
+use crate::store::tables::{USER_NAMES, USERS};
+use crate::store::{StoreError, View};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Hashes at one time.
+const AT_ONCE: usize = 2;
+
+pub(super) struct Passwords(Arc<Semaphore>);
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Passwords {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        })
+        .await
+        .map_err(Error::internal)
+    }
+}
+
+impl Services {
+    /// Hashes a new password after checking that it is one.
+    pub(super) async fn hash_password(&self, password: SecretText) -> Result<PasswordHash> {
+        if password.expose().chars().count() < PASSWORD_CHARS_MIN {
+            return Err(Error::invalid(
+                "password",
+                format!("must have at least {PASSWORD_CHARS_MIN} characters"),
+            ));
+        }
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Err(Error::invalid("password", format!("must have at most {PASSWORD_BYTES_MAX} bytes")));
+        }
+        self.0.passwords.run(move || PasswordHash::of(&password)).await
+    }
+
+    /// Whose name and password these are. An unknown name costs the same hash as a
+    /// known one.
+    ///
+    /// # Errors
+    /// Only when the store fails; a wrong password is `None`.
+    pub async fn check_password(&self, name: &AccountName, password: SecretText) -> Result<Option<UserId>> {
+        let known = self.store().read(|view| local_account(view, name))?;
+        let (id, hash) = match known {
+            Some((id, Some(hash))) => (Some(id), hash),
+            _ => (None, PasswordHash::of_nobody()),
+        };
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Ok(None);
+        }
+        let matches = self.0.passwords.run(move || hash.matches(&password)).await?;
+        Ok(id.filter(|_| matches))
+    }
+}
+
+fn local_account(
+    view: View<'_>,
+    name: &AccountName,
+) -> Result<Option<(UserId, Option<PasswordHash>)>, StoreError> {
+    let Some(id) = view.find(&USER_NAMES, account_lookup(view, name))? else { return Ok(None) };
+    let user = view.find(&USERS, id)?.filter(|user| !user.disabled);
+    Ok(user.and_then(|user| match user.account {
+        Account::Local { password, .. } => Some((user.id, password)),
+        Account::GitHub { .. } => None,
+    }))
+}

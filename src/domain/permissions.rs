@@ -1,0 +1,274 @@
+//! Who may do what. The one place that turns a role into a capability: reading or
+//! writing an environment takes a [`CanRead`] or [`CanWrite`], managing a vault a
+//! [`CanManage`], and only this file can make them.
+//!
+//! Rights on an environment, the first rule that applies:
+//!
+//! 1. an override for the user
+//! 2. an override for exactly the user's role
+//! 3. the environment's type: `protected` takes `write` to read and `admin` to write
+//! 4. the role: `read` reads, `write` writes
+//!
+//! An API key narrows all of these and widens none.
+
+use super::{Actor, Error, Result};
+use crate::base::ids::{EnvironmentId, UserId, VaultId};
+use crate::base::{EnvironmentName, RepoName, Role};
+use crate::store::records::{
+    Account, EnvironmentInfo, EnvironmentKind, Override, OverrideTarget, Source, Vault,
+};
+use crate::store::tables::{GRANTS, Lookup, VAULT_NAMES, VAULTS};
+use crate::store::{StoreError, View};
+
+/// What somebody may do in one environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// See values.
+    pub can_read: bool,
+    /// Change values.
+    pub can_write: bool,
+}
+
+impl Rights {
+    const NONE: Self = Self { can_read: false, can_write: false };
+}
+
+/// Somebody's standing on one vault: they have a role on it.
+pub struct Access<'a> {
+    actor: &'a Actor,
+    /// The vault as it is now.
+    pub vault: Vault,
+    /// The role.
+    pub role: Role,
+}
+
+/// The right to read one environment.
+pub struct CanRead {
+    vault: VaultId,
+    environment: EnvironmentId,
+}
+
+/// The right to change one environment's secrets; it includes reading them.
+pub struct CanWrite(CanRead);
+
+/// The right to manage a vault.
+pub struct CanManage {
+    vault: VaultId,
+}
+
+impl CanRead {
+    /// The vault.
+    #[must_use]
+    pub const fn vault(&self) -> VaultId {
+        self.vault
+    }
+
+    /// The environment.
+    #[must_use]
+    pub const fn environment(&self) -> EnvironmentId {
+        self.environment
+    }
+}
+
+impl CanWrite {
+    /// What can be written can be read.
+    #[must_use]
+    pub const fn read(&self) -> &CanRead {
+        &self.0
+    }
+}
+
+impl CanManage {
+    /// The vault.
+    #[must_use]
+    pub const fn vault(&self) -> VaultId {
+        self.vault
+    }
+}
+
+impl<'a> Access<'a> {
+    /// The actor's standing on the vault of `repo`.
+    ///
+    /// # Errors
+    /// Not found, with the same words, when there is no vault and when the actor has
+    /// no role on it.
+    pub fn of(view: View<'_>, actor: &'a Actor, repo: &RepoName) -> Result<Self> {
+        let unknown = || Error::not_found(format!("no vault for `{repo}`, or no access to it"));
+        let vault = find_vault(view, repo)?.ok_or_else(unknown)?;
+        let role = role_on(view, actor, &vault)?.ok_or_else(unknown)?;
+        Ok(Self { actor, vault, role })
+    }
+
+    /// The living environment of that name.
+    ///
+    /// # Errors
+    /// Not found.
+    pub fn environment(&self, name: &EnvironmentName) -> Result<&EnvironmentInfo> {
+        let found = self.vault.living().find(|environment| environment.name == *name);
+        found.ok_or_else(|| {
+            Error::not_found(format!("environment `{name}` does not exist in `{}`", self.vault.repo))
+        })
+    }
+
+    /// What the actor may do in `environment`.
+    #[must_use]
+    pub fn rights(&self, environment: &EnvironmentInfo) -> Rights {
+        if self.actor.reaches_environment(environment.id) {
+            decide(self.role, environment.kind, &environment.overrides, self.actor.user_id())
+        } else {
+            Rights::NONE
+        }
+    }
+
+    /// The right to read `environment`.
+    ///
+    /// # Errors
+    /// Forbidden.
+    pub fn read(&self, environment: &EnvironmentInfo) -> Result<CanRead> {
+        if self.rights(environment).can_read {
+            Ok(CanRead { vault: self.vault.id, environment: environment.id })
+        } else {
+            Err(self.refusal("read", environment))
+        }
+    }
+
+    /// The right to change the secrets of `environment`.
+    ///
+    /// # Errors
+    /// Forbidden.
+    pub fn write(&self, environment: &EnvironmentInfo) -> Result<CanWrite> {
+        if self.rights(environment).can_write {
+            Ok(CanWrite(CanRead { vault: self.vault.id, environment: environment.id }))
+        } else {
+            Err(self.refusal("write", environment))
+        }
+    }
+
+    /// The right to manage the vault and its environments.
+    ///
+    /// # Errors
+    /// Forbidden below `admin`, and for an API key that is limited to environments.
+    pub fn manage(&self) -> Result<CanManage> {
+        if self.role < Role::Admin {
+            return Err(Error::forbidden(format!(
+                "this needs the role `admin` on `{}`, yours is `{}`",
+                self.vault.repo, self.role
+            )));
+        }
+        if self.actor.limits().1.is_some() {
+            return Err(Error::forbidden(
+                "this API key is limited to certain environments and cannot manage a vault",
+            ));
+        }
+        Ok(CanManage { vault: self.vault.id })
+    }
+
+    fn refusal(&self, verb: &str, environment: &EnvironmentInfo) -> Error {
+        let (role, name) = (self.role, &environment.name);
+        Error::forbidden(if self.actor.reaches_environment(environment.id) {
+            format!("your role `{role}` may not {verb} environment `{name}` of `{}`", self.vault.repo)
+        } else {
+            format!("this API key is not for environment `{name}` of `{}`", self.vault.repo)
+        })
+    }
+}
+
+impl Vault {
+    /// The environments that are not in the trash, oldest first.
+    pub fn living(&self) -> impl Iterator<Item = &EnvironmentInfo> {
+        self.environments.iter().filter(|environment| environment.deleted.is_none())
+    }
+}
+
+/// The rule table.
+#[must_use]
+pub fn decide(role: Role, kind: EnvironmentKind, overrides: &[Override], user: UserId) -> Rights {
+    let rule = |target: OverrideTarget| overrides.iter().find(|rule| rule.target == target);
+    let exception = rule(OverrideTarget::User(user)).or_else(|| rule(OverrideTarget::Role(role)));
+    if let Some(rule) = exception {
+        return Rights { can_read: rule.can_read, can_write: rule.can_write };
+    }
+    let (to_read, to_write) = match kind {
+        EnvironmentKind::Standard | EnvironmentKind::Development => (Role::Read, Role::Write),
+        EnvironmentKind::Protected => (Role::Write, Role::Admin),
+    };
+    Rights { can_read: role >= to_read, can_write: role >= to_write }
+}
+
+/// The lookup key of a repository's vault and grants.
+pub(super) fn repo_lookup(view: View<'_>, repo: &RepoName) -> Lookup {
+    view.keyring().index.lookup("local repository", &[repo.folded().as_bytes()])
+}
+
+/// The living vault of `repo`.
+pub(super) fn find_vault(view: View<'_>, repo: &RepoName) -> Result<Option<Vault>, StoreError> {
+    let Some(id) = view.find(&VAULT_NAMES, repo_lookup(view, repo))? else { return Ok(None) };
+    Ok(view.find(&VAULTS, id)?.filter(|vault| vault.deleted.is_none()))
+}
+
+/// The actor's role on `vault`: what its source says, as far as the credential reaches.
+pub(super) fn role_on(view: View<'_>, actor: &Actor, vault: &Vault) -> Result<Option<Role>, StoreError> {
+    if !actor.reaches(vault.id) {
+        return Ok(None);
+    }
+    match vault.source {
+        Source::Local { owner } if owner == Some(actor.user_id()) => Ok(Some(Role::Admin)),
+        Source::Local { .. } => local_role(view, actor, &vault.repo),
+        Source::GitHub { .. } => Ok(None),
+    }
+}
+
+/// The role this appliance gives the actor on a local repository that is not in the
+/// actor's own namespace.
+pub(super) fn local_role(view: View<'_>, actor: &Actor, repo: &RepoName) -> Result<Option<Role>, StoreError> {
+    if matches!(actor.user.account, Account::Local { admin: true, .. }) {
+        return Ok(Some(Role::Admin));
+    }
+    let grant = view.find(&GRANTS, (repo_lookup(view, repo), actor.user_id()))?;
+    Ok(grant.map(|grant| grant.role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+    use crate::base::ids::OverrideId;
+
+    fn user(number: u64) -> UserId {
+        UserId::from_bytes([u8::try_from(number).unwrap(); 16])
+    }
+
+    fn rule(target: OverrideTarget, can_read: bool, can_write: bool) -> Override {
+        let now = Timestamp::from_millis(0);
+        Override { id: OverrideId::new(now), target, can_read, can_write, created_at: now }
+    }
+
+    #[test]
+    fn the_role_table_by_environment_type() {
+        for (role, kind, can_read, can_write) in [
+            (Role::Read, EnvironmentKind::Standard, true, false),
+            (Role::Triage, EnvironmentKind::Standard, true, false),
+            (Role::Write, EnvironmentKind::Standard, true, true),
+            (Role::Maintain, EnvironmentKind::Development, true, true),
+            (Role::Admin, EnvironmentKind::Development, true, true),
+            (Role::Read, EnvironmentKind::Protected, false, false),
+            (Role::Triage, EnvironmentKind::Protected, false, false),
+            (Role::Write, EnvironmentKind::Protected, true, false),
+            (Role::Maintain, EnvironmentKind::Protected, true, false),
+            (Role::Admin, EnvironmentKind::Protected, true, true),
+        ] {
+            assert_eq!(decide(role, kind, &[], user(1)), Rights { can_read, can_write }, "{role} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_override_beats_a_role_override_beats_the_table() {
+        let for_readers = rule(OverrideTarget::Role(Role::Read), false, false);
+        let for_one = rule(OverrideTarget::User(user(1)), true, true);
+        let rules = [for_readers, for_one];
+        let decide = |role, number| decide(role, EnvironmentKind::Standard, &rules, user(number));
+        assert_eq!(decide(Role::Read, 1), Rights { can_read: true, can_write: true });
+        assert_eq!(decide(Role::Read, 2), Rights::NONE);
+        assert_eq!(decide(Role::Triage, 2), Rights { can_read: true, can_write: false }, "exactly that role");
+    }
+}

@@ -1,0 +1,259 @@
+//! Vaults: one per repository.
+
+use super::activity::entry;
+use super::permissions::{self, Access, local_role, repo_lookup};
+use super::{Actor, Error, Result, Services};
+use crate::base::ids::{EnvironmentId, UserId, VaultId};
+use crate::base::{EnvironmentName, Page, Paged, RepoName, Role, Timestamp};
+use crate::store::records::{Account, Action, Deletion, EnvironmentInfo, EnvironmentKind, Source, Vault};
+use crate::store::tables::{GRANTS, GRANTS_BY_USER, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER};
+use crate::store::{Span, StoreError, VaultSeal, View};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// A vault as lists show it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultSummary {
+    /// The vault's id.
+    pub id: VaultId,
+    /// `owner/repo` as its source spells it.
+    pub repo_full_name: String,
+    /// The owner.
+    pub repo_owner: String,
+    /// The repository's own name.
+    pub repo_name: String,
+    /// The owner's picture.
+    pub repo_avatar: Option<String>,
+    /// Living secrets in all environments.
+    pub secret_count: u64,
+    /// Names of the environments, oldest first.
+    pub environments: Vec<EnvironmentName>,
+    /// The caller's role.
+    pub permission: Role,
+    /// Whether the repository is private.
+    pub is_private: bool,
+    /// When the vault was made.
+    #[serde(serialize_with = "rfc_3339")]
+    pub created_at: Timestamp,
+    /// When anything in it last changed.
+    #[serde(serialize_with = "rfc_3339")]
+    pub updated_at: Timestamp,
+}
+
+/// The answer to making a vault.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedVault {
+    /// The vault's id.
+    pub vault_id: VaultId,
+    /// `owner/repo`.
+    pub repo_full_name: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Times go out as RFC 3339, in UTC.
+pub(super) fn rfc_3339<S: serde::Serializer>(time: &Timestamp, target: S) -> Result<S::Ok, S::Error> {
+    target.collect_str(time)
+}
+
+impl Services {
+    /// Every vault the actor reaches, by name.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn list_vaults(&self, actor: &Actor, page: Page) -> Result<Paged<VaultSummary>> {
+        let (services, actor) = (self.clone(), actor.clone());
+        // An admin's list walks through all vaults; that is no work for an async thread.
+        tokio::task::spawn_blocking(move || {
+            let all = services.store().read(|view| reachable(view, &actor))?;
+            Ok(page.cut(all).map(|(vault, role)| summary(&vault, role)))
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+
+    /// One vault.
+    ///
+    /// # Errors
+    /// Not found, when there is none or the actor has no role on it.
+    pub async fn vault(&self, actor: &Actor, repo: &RepoName) -> Result<VaultSummary> {
+        let access = self.store().read(|view| Access::of(view, actor, repo))?;
+        Ok(summary(&access.vault, access.role))
+    }
+
+    /// Makes the vault of `repo`.
+    ///
+    /// # Errors
+    /// Not found without a role on the repository, forbidden below `admin`, conflict
+    /// when it has a vault.
+    pub async fn create_vault(&self, actor: &Actor, repo: RepoName) -> Result<CreatedVault> {
+        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
+        let outcome = self
+            .store()
+            .write(move |view, batch| {
+                let owner = may_create(view, &caller, &wanted)?;
+                if permissions::find_vault(view, &wanted)?.is_some() {
+                    return Err(Error::conflict(format!("a vault for `{wanted}` exists already")));
+                }
+                let now = services.now();
+                let vault =
+                    new_vault(&wanted, owner, &caller, &services.settings().default_environments, now);
+                batch.put(&VAULTS, vault.id, &vault)?;
+                batch.put(&VAULT_KEYS, vault.id, VaultSeal::generate(vault.id).record())?;
+                batch.put(&VAULT_NAMES, repo_lookup(view, &wanted), &vault.id)?;
+                if let Some(owner) = owner {
+                    batch.index(&VAULTS_BY_OWNER, (owner, vault.id));
+                }
+                batch.audit(entry(&caller, now, Action::VaultCreated).on(&vault));
+                Ok(vault)
+            })
+            .await;
+        let vault = self.note_refusal(actor, &repo, outcome)?;
+        Ok(CreatedVault {
+            vault_id: vault.id,
+            message: format!("vault created for {}", vault.repo),
+            repo_full_name: vault.repo.to_string(),
+        })
+    }
+
+    /// Puts a vault into the trash.
+    ///
+    /// # Errors
+    /// Not found, or forbidden below `admin`.
+    pub async fn delete_vault(&self, actor: &Actor, repo: &RepoName) -> Result<()> {
+        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
+        let outcome = self
+            .store()
+            .write(move |view, batch| {
+                let access = Access::of(view, &caller, &wanted)?;
+                access.manage()?;
+                let now = services.now();
+                let mut vault = access.vault;
+                vault.deleted = Some(Deletion { at: now, by: Some(caller.user_id()) });
+                batch.put(&VAULTS, vault.id, &vault)?;
+                batch.delete(&VAULT_NAMES, repo_lookup(view, &wanted));
+                batch.audit(entry(&caller, now, Action::VaultDeleted).on(&vault));
+                Ok(())
+            })
+            .await;
+        self.note_refusal(actor, repo, outcome)
+    }
+}
+
+/// Whether the actor may make the vault of `repo`, and whose namespace it would be in.
+fn may_create(view: View<'_>, actor: &Actor, repo: &RepoName) -> Result<Option<UserId>> {
+    let own = matches!(&actor.user.account,
+        Account::Local { name, .. } if name.as_str().eq_ignore_ascii_case(repo.owner()));
+    let role = if own { Some(Role::Admin) } else { local_role(view, actor, repo)? };
+    match role {
+        None => Err(Error::not_found(format!("no vault for `{repo}`, or no access to it"))),
+        Some(Role::Admin) if actor.is_confined() => Err(Error::forbidden(
+            "this API key is limited to certain repositories or environments and cannot make a vault",
+        )),
+        Some(Role::Admin) => Ok(own.then(|| actor.user_id())),
+        Some(role) => Err(Error::forbidden(format!(
+            "making a vault needs the role `admin` on `{repo}`, yours is `{role}`"
+        ))),
+    }
+}
+
+fn new_vault(
+    repo: &RepoName,
+    owner: Option<UserId>,
+    actor: &Actor,
+    environments: &[EnvironmentName],
+    now: Timestamp,
+) -> Vault {
+    Vault {
+        id: VaultId::new(now),
+        source: Source::Local { owner },
+        repo: repo.clone(),
+        private: true,
+        avatar_url: None,
+        environments: environments.iter().map(|name| new_environment(name.clone(), now)).collect(),
+        created_at: now,
+        created_by: Some(actor.user_id()),
+        updated_at: now,
+        deleted: None,
+    }
+}
+
+pub(super) fn new_environment(name: EnvironmentName, now: Timestamp) -> EnvironmentInfo {
+    EnvironmentInfo {
+        id: EnvironmentId::new(now),
+        name,
+        kind: EnvironmentKind::Standard,
+        secret_count: 0,
+        created_at: now,
+        overrides: Vec::new(),
+        deleted: None,
+    }
+}
+
+fn summary(vault: &Vault, role: Role) -> VaultSummary {
+    VaultSummary {
+        id: vault.id,
+        repo_full_name: vault.repo.to_string(),
+        repo_owner: vault.repo.owner().to_owned(),
+        repo_name: vault.repo.repo().to_owned(),
+        repo_avatar: vault.avatar_url.clone(),
+        secret_count: vault.living().map(|environment| u64::from(environment.secret_count)).sum(),
+        environments: vault.living().map(|environment| environment.name.clone()).collect(),
+        permission: role,
+        is_private: vault.private,
+        created_at: vault.created_at,
+        updated_at: vault.updated_at,
+    }
+}
+
+/// Every living vault the actor has a role on, sorted by name.
+pub(super) fn reachable(view: View<'_>, actor: &Actor) -> Result<Vec<(Vault, Role)>, StoreError> {
+    let mut found = BTreeMap::new();
+    let mut consider = |vault: Vault| {
+        if vault.deleted.is_none()
+            && let Some(role) = permissions::role_on(view, actor, &vault)?
+        {
+            found.insert((vault.repo.folded(), vault.id), (vault, role));
+        }
+        Ok::<_, StoreError>(())
+    };
+    if matches!(actor.user.account, Account::Local { admin: true, .. }) {
+        view.scan(&VAULTS, &Span::all(), |_, vault| {
+            consider(vault)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+    } else {
+        for id in candidates(view, actor.user_id())? {
+            if let Some(vault) = view.find(&VAULTS, id)? {
+                consider(vault)?;
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Vaults the user may have a role on: those in their namespace and those of repositories
+/// they were given a role on.
+pub(super) fn candidates(view: View<'_>, user: UserId) -> Result<Vec<VaultId>, StoreError> {
+    let mut vaults = Vec::new();
+    view.scan_index(&VAULTS_BY_OWNER, &Span::under(user), |(_, vault)| {
+        vaults.push(vault);
+        ControlFlow::Continue(())
+    })?;
+    let mut repos = Vec::new();
+    view.scan_index(&GRANTS_BY_USER, &Span::under(user), |(_, repo)| {
+        repos.push(repo);
+        ControlFlow::Continue(())
+    })?;
+    for repo in repos {
+        if view.find(&GRANTS, (repo, user))?.is_some()
+            && let Some(vault) = view.find(&VAULT_NAMES, repo)?
+        {
+            vaults.push(vault);
+        }
+    }
+    Ok(vaults)
+}
