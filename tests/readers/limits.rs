@@ -34,7 +34,7 @@ pub(crate) fn docker_cannot(name_bytes: usize, value: &str) -> bool {
 fn best(value: &str) -> Right {
     // Escaping is always safe; a final backslash then costs even python-dotenv.
     let escaped = (false, false, !value.ends_with('\\'), false);
-    [raw(value), quoted(value, '\''), quoted(value, '"'), Some(escaped)].into_iter().flatten().max().unwrap()
+    [raw(value), quoted(value, '\''), quoted(value, '"')].into_iter().flatten().fold(escaped, Right::max)
 }
 
 fn raw(value: &str) -> Option<Right> {
