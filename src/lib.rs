@@ -74,6 +74,7 @@
 //! Errors climb the same stairs and are converted once per floor (`StoreError`, then [`domain::Error`], then the
 //! problem document). What the client may read and what the log may read are separate fields all the way up.
 
+pub mod app;
 pub mod base;
 pub mod cli;
 pub mod config;

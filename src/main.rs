@@ -1,3 +1,7 @@
-//! Arguments in, exit status out; everything between is the library's.
+//! The program: the command line in, an exit status out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keywayd::app::run(std::env::args_os())
+}

@@ -1,0 +1,117 @@
+//! Opening the data: as the right user, under the lock, with the right key.
+
+use crate::base::SystemClock;
+use crate::cli::Failure;
+use crate::config::{AuditReads, KeySource, Settings};
+use crate::crypto::{MasterKey, MasterKeyError};
+use crate::domain::{self, ReadAudit, Services};
+use crate::store::{DataDir, DataDirLock, OpenStoreError, Store};
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The data directory of these settings.
+pub(super) fn directory(settings: &Settings) -> DataDir {
+    DataDir::at(settings.storage.data_dir.clone())
+}
+
+/// Where the master key is.
+pub(super) fn key_file(settings: &Settings) -> Result<PathBuf, Failure> {
+    match settings.master_key.source() {
+        KeySource::File(path) => Ok(path.to_owned()),
+        _ => Err(Failure::user("only `master_key.file` is supported by this version")),
+    }
+}
+
+/// Run as root, becomes the owner of the data directory for good, so that nothing is
+/// left behind that the service cannot open.
+pub(super) fn become_owner(dir: &DataDir) -> Result<(), Failure> {
+    let Ok(about) = fs::metadata(dir.path()) else { return Ok(()) };
+    if !Uid::effective().is_root() || about.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(about.uid()), Gid::from_raw(about.gid()));
+    setgroups(&[group]).and_then(|()| setgid(group)).and_then(|()| setuid(user)).map_err(|error| {
+        Failure::ours(format!("cannot become user {user}, who owns `{}`: {error}", dir.path().display()))
+    })
+}
+
+/// Opens existing data.
+pub(super) fn open(settings: &Settings, lock: DataDirLock) -> Result<Services, Failure> {
+    let dir = directory(settings);
+    if !dir.has_database().map_err(refused)? {
+        return Err(refused(OpenStoreError::Missing(dir.path().to_owned())));
+    }
+    let master = MasterKey::load(&key_file(settings)?).map_err(no_key)?;
+    close_to_others(&dir)?;
+    let store = Store::open(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
+    Ok(services(store, settings))
+}
+
+/// Makes the data of a new appliance, and its key file unless there is one.
+pub(super) fn create(settings: &Settings) -> Result<Services, Failure> {
+    let (dir, key_file) = (directory(settings), key_file(settings)?);
+    dir.create().map_err(refused)?;
+    become_owner(&dir)?;
+    let lock = dir.lock().map_err(refused)?;
+    if dir.has_database().map_err(refused)? {
+        return Err(refused(OpenStoreError::Exists(dir.path().to_owned())));
+    }
+    close_to_others(&dir)?;
+    let master = match MasterKey::load(&key_file) {
+        Err(MasterKeyError::Missing(_)) => {
+            let fresh = MasterKey::generate();
+            let unwritable = |error| Failure::user(format!("cannot write `{}`: {error}", key_file.display()));
+            fresh.store_new(&key_file).map_err(unwritable)?;
+            fresh
+        }
+        other => other.map_err(no_key)?,
+    };
+    let store =
+        Store::create(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
+    Ok(services(store, settings))
+}
+
+/// Takes the data directory for this process.
+pub(super) fn lock(dir: &DataDir) -> Result<DataDirLock, Failure> {
+    dir.lock().map_err(refused)
+}
+
+fn services(store: Store, settings: &Settings) -> Services {
+    let rules = domain::Settings {
+        default_environments: settings.vaults.default_environments.clone(),
+        versions_kept: u64::from(settings.secrets.versions_kept),
+        trash_days: u64::from(settings.secrets.trash_days),
+        value_limit_bytes: settings.secrets.value_limit_bytes.as_usize(),
+        environment_limit_bytes: settings.secrets.environment_limit_bytes.as_usize(),
+        read_audit: match settings.audit.reads {
+            AuditReads::Durable => ReadAudit::Durable,
+            AuditReads::Relaxed => ReadAudit::Relaxed,
+        },
+    };
+    Services::new(store, Arc::new(SystemClock), rules)
+}
+
+/// The directory holds a database: nobody else has any business in it.
+fn close_to_others(dir: &DataDir) -> Result<(), Failure> {
+    let closed = |path: &Path| {
+        let mode = fs::metadata(path)?.mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(path, Permissions::from_mode(0o700))?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    closed(dir.path()).map_err(|error| {
+        Failure::user(format!("cannot close `{}` to other users: {error}", dir.path().display()))
+    })
+}
+
+fn refused(error: OpenStoreError) -> Failure {
+    Failure::user(error)
+}
+
+fn no_key(error: MasterKeyError) -> Failure {
+    Failure::user(error)
+}

@@ -1,0 +1,78 @@
+//! The composition root: the only room that knows all others. It turns settings into
+//! each room's own small struct, opens the store, and decides what starts and stops
+//! in which order.
+
+mod data;
+mod first_start;
+mod operate;
+mod serve;
+
+use crate::cli::{Arguments, Command, Failure, args, healthcheck, output, parse};
+use crate::config::{self, Loaded, Overrides};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs one command line, the program's name first, with the process's environment.
+pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Whatever this process makes is nobody else's.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    match parse(line) {
+        Ok(arguments) => match dispatch(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+        Err(usage) => {
+            let is_help = !usage.use_stderr();
+            let _ = usage.print();
+            if is_help { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Serve(serve) => serve::run(&load(&serve.place.overrides())?),
+        Command::Init(init) => first_start::init(&load(&init.place.overrides())?, &init),
+        Command::User(user) => operate::user(user),
+        Command::Repo(repo) => operate::repo(repo),
+        Command::Token(args::Token::Create(token)) => operate::create_token(token),
+        Command::Config(command) => configuration(command),
+        Command::Healthcheck(check) => {
+            healthcheck::run(load(&check.place.overrides())?.settings.server.listen, check.json)
+        }
+        Command::Version(version) => {
+            let number = env!("CARGO_PKG_VERSION");
+            output::data(&if version.json {
+                serde_json::json!({ "name": "keywayd", "version": number }).to_string()
+            } else {
+                format!("keywayd {number}")
+            });
+            Ok(())
+        }
+    }
+}
+
+fn configuration(command: args::Config) -> Result<(), Failure> {
+    match command {
+        args::Config::Check(place) => {
+            let loaded = load(&place.overrides())?;
+            let source = loaded
+                .file
+                .as_deref()
+                .map_or("no file, defaults".to_owned(), |file| file.display().to_string());
+            output::words(&format!("the configuration is good ({source})"));
+        }
+        args::Config::Show(place) => output::data(&load(&place.overrides())?.show()),
+        args::Config::Example => output::data(&config::example()),
+    }
+    Ok(())
+}
+
+/// The settings in force.
+pub(crate) fn load(overrides: &Overrides) -> Result<Loaded, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that hands the environment to `config`")]
+    let variables = std::env::vars_os();
+    let read = |path: &Path| std::fs::read_to_string(path);
+    config::load(overrides, variables, &read).map_err(Failure::user)
+}

@@ -1,0 +1,75 @@
+//! The operator's commands: through the running server's socket, or on the data
+//! itself when no server runs.
+
+use super::{data, load};
+use crate::cli::admin::{self, Password, Request, TokenOrder};
+use crate::cli::args::{self, Place};
+use crate::cli::{Failure, password, socket};
+
+/// `keywayd user …`
+pub(super) fn user(command: args::User) -> Result<(), Failure> {
+    match command {
+        args::User::Add(add) => {
+            let password = Password(password::obtain(add.password_stdin)?);
+            act(&add.place, Request::AddAccount { name: add.name, admin: add.admin, password }, false)
+        }
+        args::User::List(list) => act(&list.place, Request::ListAccounts, list.json),
+        args::User::Disable(user) => {
+            act(&user.place, Request::SetDisabled { name: user.name, disabled: true }, false)
+        }
+        args::User::Enable(user) => {
+            act(&user.place, Request::SetDisabled { name: user.name, disabled: false }, false)
+        }
+        args::User::Passwd(user) => {
+            let password = Password(password::obtain(user.password_stdin)?);
+            act(&user.place, Request::SetPassword { name: user.name, password }, false)
+        }
+        args::User::Delete(user) => {
+            act(&user.place, Request::DeleteAccount { name: user.name, transfer: user.transfer }, false)
+        }
+    }
+}
+
+/// `keywayd repo …`
+pub(super) fn repo(command: args::Repo) -> Result<(), Failure> {
+    match command {
+        args::Repo::Grant(grant) => {
+            let request = Request::Grant { repo: grant.repository, user: grant.user, role: grant.role };
+            act(&grant.place, request, false)
+        }
+        args::Repo::Revoke(revoke) => {
+            act(&revoke.place, Request::Revoke { repo: revoke.repository, user: revoke.user }, false)
+        }
+        args::Repo::List(list) => act(&list.place, Request::ListRoles, list.json),
+    }
+}
+
+/// `keywayd token create`
+pub(super) fn create_token(token: args::TokenCreate) -> Result<(), Failure> {
+    let order = TokenOrder {
+        user: token.user,
+        name: token.name,
+        scopes: token.scopes,
+        lifetime: token.expires,
+        repositories: token.repositories,
+        environments: token.environments,
+        allowed_ips: token.allowed_ips,
+    };
+    act(&token.place, Request::CreateToken(order), token.json)
+}
+
+fn act(place: &Place, request: Request, json: bool) -> Result<(), Failure> {
+    let loaded = load(&place.overrides())?;
+    let dir = data::directory(&loaded.settings);
+    data::become_owner(&dir)?;
+    let reply = match socket::ask(dir.path(), &request) {
+        Some(answer) => answer?,
+        None => super::serve::runtime()?.block_on(async {
+            let services = data::open(&loaded.settings, data::lock(&dir)?)?;
+            let reply = admin::execute(&services, request).await;
+            services.close().await;
+            reply
+        })?,
+    };
+    admin::show(&reply, json)
+}

@@ -1,0 +1,183 @@
+//! `keywayd serve`: what starts in which order, and stops in the opposite one.
+//!
+//! Up: data, services, listeners, the operator's socket, the front. Down: no new
+//! connections, requests under way, the operator's commands, what is still in memory,
+//! the store.
+
+use super::{data, first_start};
+use crate::base::{AccountName, SystemClock};
+use crate::cli::Failure;
+use crate::cli::socket::AdminSocket;
+use crate::config::{self, Loaded, Settings};
+use crate::domain::Services;
+use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts};
+use crate::telemetry::{self, LogFormat, LogLevel};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often what is counted in memory is written.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How long operator's commands may go on after the last request.
+const OPERATOR_GRACE: Duration = Duration::from_secs(5);
+
+/// The runtime of a command.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::ours(format!("cannot start: {error}")))
+}
+
+/// Serves until told to stop.
+pub(super) fn run(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
+    start_telemetry(settings)?;
+    raise_open_files();
+    // Before any thread is there: user and group are a matter of the whole process.
+    data::become_owner(&data::directory(settings))?;
+    runtime()?.block_on(async {
+        let services = open_or_set_up(loaded).await?;
+        let outcome = serve(settings, &services).await;
+        services.close().await;
+        outcome
+    })
+}
+
+async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
+    let settings = &loaded.settings;
+    let dir = data::directory(settings);
+    let new = loaded.file.is_none() && matches!(dir.has_database(), Ok(false));
+    if !new {
+        return data::open(settings, data::lock(&dir)?);
+    }
+    let services = data::create(settings)?;
+    let name = AccountName::parse("admin").map_err(Failure::ours)?;
+    let first = first_start::set_up(&services, name, None).await?;
+    first_start::announce(settings, &first)?;
+    Ok(services)
+}
+
+async fn serve(settings: &Settings, services: &Services) -> Result<(), Failure> {
+    let listen = settings.server.listen;
+    let unheard = |error| {
+        Failure::user(format!(
+            "cannot listen on `{listen}`: {error}\n\nhint: set `server.listen` or `--listen` to a free address"
+        ))
+    };
+    let listener = TcpListener::bind(listen).await.map_err(unheard)?;
+    let address = listener.local_addr().map_err(unheard)?;
+    let socket = AdminSocket::bind(&settings.storage.data_dir)
+        .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
+    let stop = stop_signals()?;
+    let front =
+        Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &[http::routes()])
+            .map_err(Failure::ours)?;
+
+    let (tasks, quit) = (TaskTracker::new(), CancellationToken::new());
+    let operators = TaskTracker::new();
+    tasks.spawn(quit.clone().run_until_cancelled_owned(socket.serve(services.clone(), operators.clone())));
+    tasks.spawn(quit.clone().run_until_cancelled_owned(flush(services.clone())));
+    tasks.close();
+    warn_about(settings);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+
+    let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
+    let drained = http::serve(vec![listener], Arc::new(front), stop, grace).await;
+    if let Drained::CutOff { connections, mutations } = drained {
+        tracing::warn!(connections, mutations, "the grace time ended before these were finished");
+    }
+    quit.cancel();
+    tasks.wait().await;
+    operators.close();
+    let _ = tokio::time::timeout(OPERATOR_GRACE, operators.wait()).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Writes what is counted in memory, for ever.
+async fn flush(services: Services) {
+    let mut ticks = tokio::time::interval(FLUSH_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = services.flush_usage().await {
+            tracing::warn!(%error, "the use of API keys could not be written; trying again");
+        }
+    }
+}
+
+fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::ours(format!("cannot listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; finishing what is under way");
+    })
+}
+
+fn http_settings(settings: &Settings) -> HttpSettings {
+    let server = &settings.server;
+    let request = Duration::from_secs(u64::from(server.request_timeout_secs));
+    let times = Timeouts::default();
+    let limits = &settings.rate_limit;
+    HttpSettings {
+        errors_base_url: server.errors_base_url.as_str().to_owned(),
+        allowed_origins: server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+        trusted_proxies: server.trusted_proxies.clone(),
+        max_connections: usize::try_from(server.max_connections).unwrap_or(usize::MAX),
+        body_limit_bytes: server.body_limit_bytes.as_usize(),
+        push_body_limit_bytes: server.push_body_limit_bytes.as_usize(),
+        timeouts: Timeouts { request, body: times.body.min(request.mul_f32(0.8)), ..times },
+        rate_limits: limits.enabled.then_some(RateLimits {
+            general: limits.general,
+            reveal: limits.reveal,
+            device_verify: limits.device_verify,
+        }),
+        ..HttpSettings::new(server.public_url.as_str())
+    }
+}
+
+fn start_telemetry(settings: &Settings) -> Result<(), Failure> {
+    let format = match settings.log.format {
+        config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    };
+    let level = match settings.log.level {
+        config::LogLevel::Error => LogLevel::Error,
+        config::LogLevel::Warn => LogLevel::Warn,
+        config::LogLevel::Info => LogLevel::Info,
+        config::LogLevel::Debug => LogLevel::Debug,
+        config::LogLevel::Trace => LogLevel::Trace,
+    };
+    telemetry::start(format, level).map_err(Failure::ours)
+}
+
+/// As many open files as the system lets us have: every connection is one.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files from {soft}");
+    }
+}
+
+fn warn_about(settings: &Settings) {
+    if let Ok(key) = data::key_file(settings)
+        && key.parent() == Some(settings.storage.data_dir.as_path())
+    {
+        tracing::warn!(
+            "the master key lies beside the data; keep a copy elsewhere, and see `master_key` for better places"
+        );
+    }
+    if !settings.server.listen.ip().is_loopback() && settings.server.insecure_http {
+        tracing::warn!("secrets travel in the clear: plain HTTP on an address that others can reach");
+    }
+}

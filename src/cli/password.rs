@@ -1,0 +1,40 @@
+//! Getting a password out of people and scripts.
+
+use super::output::Failure;
+use crate::base::SecretText;
+use std::io::{self, BufRead, IsTerminal};
+
+/// The password on standard input (one line), or asked for twice on the terminal.
+///
+/// # Errors
+/// If there is none, or the two differ.
+pub fn obtain(from_stdin: bool) -> Result<SecretText, Failure> {
+    if from_stdin {
+        return line();
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::user(
+            "there is no terminal to ask for a password on\n\nhint: pipe it in with `--password-stdin`",
+        ));
+    }
+    let ask = |prompt| rpassword::prompt_password(prompt).map(SecretText::new).map_err(Failure::ours);
+    let first = ask("Password: ")?;
+    if ask("Again: ")? != first {
+        return Err(Failure::user("the two passwords differ; nothing was changed"));
+    }
+    Ok(first)
+}
+
+fn line() -> Result<SecretText, Failure> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut text)
+        .map_err(|error| Failure::user(format!("cannot read the password: {error}")))?;
+    let end = text.trim_end_matches(['\n', '\r']).len();
+    text.truncate(end);
+    if text.is_empty() {
+        return Err(Failure::user("there is no password on standard input"));
+    }
+    Ok(SecretText::new(text))
+}

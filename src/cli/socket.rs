@@ -1,0 +1,136 @@
+//! The running server's side door: a Unix socket in the data directory that only the
+//! directory's owner can open (0600 in a 0700 directory; the peer's user is checked as
+//! well). One request per connection: a line of JSON each way.
+
+use super::admin::{self, Reply, Request};
+use super::output::Failure;
+use crate::base::SecretText;
+use crate::domain::Services;
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::task::TaskTracker;
+
+/// Longest request and answer, in bytes.
+const LINE_LIMIT: u64 = 16 << 20;
+/// How long a command waits for the server, and the server for a command.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the socket of a data directory is.
+#[must_use]
+pub fn path_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.sock")
+}
+
+/// The server's end. The file goes away with it.
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl AdminSocket {
+    /// Opens the socket of a data directory that this process has locked, in place of
+    /// one that a killed server left behind.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn bind(data_dir: &Path) -> io::Result<Self> {
+        let path = path_in(data_dir);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Answers requests until the future is dropped; those under way are in `tasks`.
+    pub async fn serve(self, services: Services, tasks: TaskTracker) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) if is_welcome(&stream) => {
+                    let services = services.clone();
+                    tasks.spawn(async move {
+                        let answered = tokio::time::timeout(PATIENCE, converse(stream, &services));
+                        if !matches!(answered.await, Ok(Ok(()))) {
+                            tracing::warn!(
+                                "an operator's command was not answered; it went away or took too long"
+                            );
+                        }
+                    });
+                }
+                Ok(_) => tracing::warn!("refused another user on the operator's socket"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take an operator's command");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn is_welcome(stream: &UnixStream) -> bool {
+    let own = nix::unistd::geteuid();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own.as_raw() || peer.uid() == 0)
+}
+
+async fn converse(stream: UnixStream, services: &Services) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    tokio::io::BufReader::new(reader).take(LINE_LIMIT).read_line(&mut line).await?;
+    let line = SecretText::new(line);
+    let answer = match serde_json::from_str::<Request>(line.expose()) {
+        Ok(request) => admin::execute(services, request).await,
+        Err(_) => Err(Failure::ours(
+            "the command and the server do not understand each other; are they the same version?",
+        )),
+    };
+    let answer = SecretText::new(serde_json::to_string(&answer)? + "\n");
+    writer.write_all(answer.expose().as_bytes()).await
+}
+
+/// Sends a request to the server of `data_dir`. `None`: no server runs there.
+///
+/// # Errors
+/// What the server answers, or if it does not.
+pub fn ask(data_dir: &Path, request: &Request) -> Option<Result<Reply, Failure>> {
+    let path = path_in(data_dir);
+    match BlockingStream::connect(&path) {
+        Ok(stream) => Some(exchange(stream, request)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => None,
+            io::ErrorKind::PermissionDenied => Some(Err(Failure::user(format!(
+                "may not open `{}`\n\nhint: run this as the user that owns the data directory, or as root",
+                path.display()
+            )))),
+            _ => Some(Err(Failure::ours(format!(
+                "cannot reach the server through `{}`: {error}",
+                path.display()
+            )))),
+        },
+    }
+}
+
+fn exchange(mut stream: BlockingStream, request: &Request) -> Result<Reply, Failure> {
+    let broken = |error: io::Error| Failure::ours(format!("the server did not answer: {error}"));
+    let line = SecretText::new(serde_json::to_string(request).map_err(Failure::ours)? + "\n");
+    stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+    stream.write_all(line.expose().as_bytes()).map_err(broken)?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LINE_LIMIT)).read_line(&mut answer).map_err(broken)?;
+    let answer = SecretText::new(answer);
+    let unreadable = "the server's answer makes no sense; are it and this command the same version?";
+    serde_json::from_str::<Result<Reply, Failure>>(answer.expose()).map_err(|_| Failure::ours(unreadable))?
+}
