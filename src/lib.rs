@@ -80,3 +80,4 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod store;
+pub mod telemetry;
