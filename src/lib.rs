@@ -80,4 +80,6 @@ pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod http;
 pub mod store;
+pub mod telemetry;

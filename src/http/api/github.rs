@@ -1,0 +1,49 @@
+//! What clients ask about GitHub before they ask for secrets.
+
+use crate::base::{OwnerName, RepoName, names::RepoPart};
+use crate::http::request::Ctx;
+use crate::http::respond::Answer;
+use crate::http::router::{Route, Verb};
+use serde::{Deserialize, Serialize};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::new(Verb::Get, "/v1/github/repo-ids", |ctx| Box::pin(repo_ids(ctx))).open(),
+    Route::new(Verb::Post, "/v1/github/check-installation", |ctx| Box::pin(check_installation(ctx))),
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RepoIds {
+    owner_id: u64,
+    repo_id: u64,
+}
+
+/// Zeros for every repository: the CLI asks before it has a credential, so nothing may
+/// be told, and on `null` it would turn to GitHub itself.
+async fn repo_ids(ctx: Ctx) -> Answer {
+    ctx.required_query("repo", RepoName::parse)?;
+    ctx.ok(&RepoIds { owner_id: 0, repo_id: 0 })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Repository {
+    repo_owner: OwnerName,
+    repo_name: RepoPart,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Installation {
+    installed: bool,
+    install_url: String,
+}
+
+/// Without a GitHub App there is nothing to install, and so nothing is missing.
+async fn check_installation(ctx: Ctx) -> Answer {
+    let repository: Repository = ctx.json()?;
+    let name = RepoName::new(repository.repo_owner, repository.repo_name);
+    tracing::debug!(repo = %name, "installation asked for");
+    let install_url = ctx.settings().public_url.clone();
+    ctx.ok(&Installation { installed: true, install_url })
+}

@@ -1,0 +1,99 @@
+//! Who calls: finding the credential in a request's head, and comparing an API
+//! key's scopes with the route's. Whether the credential is good is for the domain
+//! to say.
+
+use super::problem::{Problem, ProblemKind};
+use super::router::Auth;
+use crate::base::{Agent, SecretText, ids::RequestId};
+use crate::domain::{Actor, Origin};
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, USER_AGENT};
+use std::net::IpAddr;
+
+/// Longest credential that is looked at, in bytes. Ours and GitHub's are far shorter.
+const CREDENTIAL_BYTES_MAX: usize = 4_096;
+/// Most characters of a `User-Agent` that are kept.
+const USER_AGENT_CHARS_MAX: usize = 200;
+
+/// The credential in `headers`; `None` if there is none of any kind.
+pub(super) fn credential(headers: &HeaderMap) -> Result<Option<SecretText>, Problem> {
+    match headers.get(AUTHORIZATION) {
+        Some(value) => value
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .map(Some)
+            .ok_or_else(|| unauthorized("the `Authorization` header is not of the form `Bearer <token>`")),
+        // A session cookie is looked for here, and only here: the header wins.
+        None => Ok(None),
+    }
+}
+
+/// The token of a `Bearer` credential (RFC 6750 §2.1); the scheme is case-insensitive.
+fn bearer(header: &str) -> Option<SecretText> {
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    let well_formed = (1..=CREDENTIAL_BYTES_MAX).contains(&token.len()) && !token.contains([' ', '\t']);
+    (scheme.eq_ignore_ascii_case("bearer") && well_formed).then(|| SecretText::new(token.to_owned()))
+}
+
+pub(super) fn unauthorized(detail: &'static str) -> Problem {
+    Problem::new(ProblemKind::Unauthorized, detail)
+}
+
+/// Refuses an API key that lacks the route's scope.
+pub(super) fn check_scope(auth: Auth, actor: &Actor) -> Result<(), Problem> {
+    match (auth, actor.scopes()) {
+        (Auth::Scoped(scope), Some(scopes)) if !scopes.contains(scope) => {
+            let detail = format!("this API key lacks the scope `{scope}`; use one that has it");
+            Err(Problem::new(ProblemKind::Forbidden, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the request tells about itself.
+pub(super) fn origin(request_id: RequestId, address: IpAddr, headers: &HeaderMap) -> Origin {
+    let text = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let visible = text.iter().flat_map(|text| text.chars()).filter(|letter| !letter.is_control());
+    let user_agent: String = visible.take(USER_AGENT_CHARS_MAX).collect();
+    Origin { request_id, address, agent: Agent::of(&user_agent), user_agent }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(header: &str) -> Result<Option<SecretText>, Problem> {
+        credential(&HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]))
+    }
+
+    #[test]
+    fn bearer_credentials_are_found_whatever_the_case_of_the_scheme() {
+        for header in ["Bearer abc.def", "bearer abc.def", "BEARER  abc.def "] {
+            assert_eq!(read(header).unwrap(), Some(SecretText::new("abc.def".into())), "{header}");
+        }
+        assert_eq!(credential(&HeaderMap::new()).unwrap(), None);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let long = format!("Bearer {}", "x".repeat(CREDENTIAL_BYTES_MAX + 1));
+        for header in ["", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "abc", "Bearer a b", &long] {
+            assert_eq!(read(header).unwrap_err().kind(), ProblemKind::Unauthorized, "{header}");
+        }
+    }
+
+    #[test]
+    fn user_agents_are_cut_and_cleaned() {
+        let of = |agent: &[u8]| {
+            let value = hyper::header::HeaderValue::from_bytes(agent).unwrap();
+            let headers = HeaderMap::from_iter([(USER_AGENT, value)]);
+            let id = RequestId::from_bytes([0; 16]);
+            origin(id, IpAddr::from([127, 0, 0, 1]), &headers)
+        };
+        assert_eq!(of(b"keyway-cli/1.2").agent, Agent::Cli);
+        assert_eq!(of(b"a\tb\xff").user_agent, "ab\u{fffd}");
+        assert_eq!(of("é".repeat(300).as_bytes()).user_agent.chars().count(), 200);
+    }
+}

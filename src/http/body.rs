@@ -1,0 +1,184 @@
+//! Reading bodies: bounded in size, in time and, all together, in memory.
+//!
+//! Whoever sends a body that is refused often still sends, and looks for the answer
+//! only afterwards. Closing the socket on them would destroy the answer on its way,
+//! so what is left is read and thrown away within limits (RFC 9112 §9.6).
+
+use super::front::Front;
+use super::problem::{Problem, ProblemKind};
+use super::router::BodyRule;
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
+
+/// The unit in which body memory is handed out, in bytes.
+pub(super) const MEMORY_UNIT: usize = 1 << 10;
+/// How much of a refused body is read to let the client come to the answer.
+const DRAIN_BYTES_MAX: u64 = 16 << 20;
+/// And for how long.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// A body in memory, wiped when dropped, with the share of body memory it holds.
+#[derive(Default)]
+pub(super) struct ReadBody {
+    bytes: Zeroizing<Vec<u8>>,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl ReadBody {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads the whole body. An empty one is fine whatever its type is said to be.
+pub(super) async fn read(
+    front: &Front,
+    rule: BodyRule,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+) -> Result<ReadBody, Problem> {
+    if body.is_end_stream() {
+        return Ok(ReadBody::default());
+    }
+    let kind = check_kind(rule, headers);
+    let limit = match rule {
+        BodyRule::Standard | BodyRule::Form => front.settings.body_limit_bytes,
+        BodyRule::Push => front.settings.push_body_limit_bytes,
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if let Some(announced) = announced {
+        // Whoever announces a body has one: refuse it before it is sent.
+        kind.as_ref().map_err(Refusal::problem)?;
+        if announced > limit {
+            return Err(too_large(limit));
+        }
+    }
+    let deadline = Instant::now() + front.settings.timeouts.body;
+    let size = announced.unwrap_or(limit);
+    let share = timeout_at(deadline, front.body_memory(size)).await.map_err(|_| busy())??;
+    let bytes = timeout_at(deadline, collect(body, announced.unwrap_or_default(), limit, &kind));
+    let bytes = bytes.await.map_err(|_| {
+        Problem::bad_request("the body did not arrive in time; send the request again").close()
+    })??;
+    Ok(ReadBody { bytes, _share: Some(share) })
+}
+
+async fn collect(
+    body: &mut Incoming,
+    expected: usize,
+    limit: usize,
+    kind: &Result<(), Refusal>,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::bad_request("the body did not arrive whole").close())?;
+        let Some(data) = frame.data_ref() else { continue };
+        if data.is_empty() {
+            continue;
+        }
+        kind.as_ref().map_err(Refusal::problem)?;
+        if data.len() > limit - bytes.len() {
+            return Err(too_large(limit));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
+}
+
+/// Why a body cannot be read, should there turn out to be one.
+struct Refusal(&'static str);
+
+impl Refusal {
+    fn problem(&self) -> Problem {
+        Problem::new(ProblemKind::UnsupportedMediaType, self.0)
+    }
+}
+
+fn check_kind(rule: BodyRule, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if !encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Refusal("compressed bodies are not supported; send it without `Content-Encoding`"));
+    }
+    let (essence, refusal) = match rule {
+        BodyRule::Standard | BodyRule::Push => {
+            ("application/json", Refusal("the body must be JSON; send `Content-Type: application/json`"))
+        }
+        BodyRule::Form => ("application/x-www-form-urlencoded", Refusal("the body must be an HTML form")),
+    };
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let actual = kind.split(';').next().unwrap_or_default().trim();
+    if actual.eq_ignore_ascii_case(essence) { Ok(()) } else { Err(refusal) }
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(ProblemKind::PayloadTooLarge, format!("the body is larger than {limit} bytes"))
+}
+
+fn busy() -> Problem {
+    Problem::new(ProblemKind::ServiceUnavailable, "too many large requests at once; try again")
+}
+
+/// Reads what is left of a refused body in the background. A client that waits to be
+/// told to send (`Expect: 100-continue`) is not told, and sends nothing.
+pub(super) fn drain(headers_expect: bool, body: Incoming) {
+    if headers_expect || body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
+        let (mut body, mut left) = (body, DRAIN_BYTES_MAX);
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    }));
+}
+
+/// Whether the client waits to be told to send its body.
+pub(super) fn awaits_continue(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(rule: BodyRule, headers: &[(hyper::header::HeaderName, &str)]) -> bool {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        check_kind(rule, &headers).is_ok()
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        for good in ["application/json", "application/json; charset=utf-8", "Application/JSON ;charset=UTF-8"]
+        {
+            assert!(accepts(BodyRule::Standard, &[(CONTENT_TYPE, good)]), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "application/jsonx",
+            "application/vnd.api+json",
+            "application/x-www-form-urlencoded",
+        ] {
+            assert!(!accepts(BodyRule::Push, &[(CONTENT_TYPE, bad)]), "{bad}");
+        }
+        assert!(!accepts(BodyRule::Standard, &[]));
+        assert!(accepts(BodyRule::Form, &[(CONTENT_TYPE, "application/x-www-form-urlencoded")]));
+    }
+
+    #[test]
+    fn compressed_bodies_are_not_read() {
+        let json = (CONTENT_TYPE, "application/json");
+        assert!(accepts(BodyRule::Standard, &[json.clone(), (CONTENT_ENCODING, "identity")]));
+        assert!(!accepts(BodyRule::Standard, &[json, (CONTENT_ENCODING, "gzip")]));
+    }
+}

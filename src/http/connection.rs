@@ -1,0 +1,138 @@
+//! One connection: which protocol it speaks, how much it may send before it has said
+//! anything useful, and when it is hung up on.
+//!
+//! Time is bounded in every state a peer can leave us in: before the first request
+//! (`first_head`), between and within later heads (`idle`), within a body (`body`),
+//! while we work (`request`), and while the peer takes the answer (`write`). Answers
+//! of ours always fit in memory, so a peer that stops reading costs a socket for at
+//! most that long.
+
+use super::front::Front;
+use super::pipeline;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+/// Room for a request's line and headers, in bytes. A token has some hundreds, a
+/// repository's path 150; proxies like to add a few kilobytes.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+const HEADERS_MAX: usize = 100;
+/// Requests under way at once on one connection.
+const STREAMS_MAX: u32 = 100;
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How connections are told about the end of the day.
+#[derive(Clone, Default)]
+pub(super) struct Halt {
+    /// Finish what is under way, take nothing new.
+    pub(super) drain: CancellationToken,
+    /// Stop now.
+    pub(super) cut: CancellationToken,
+}
+
+pub(super) type Protocols = auto::Builder<TokioExecutor>;
+
+/// The settings of both protocols.
+pub(super) fn protocols(front: &Front) -> Protocols {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // hyper's clock for a head runs while nothing is sent, too.
+        .header_read_timeout(front.settings.timeouts.idle)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        // Resets are cheap to send and dear to serve (CVE-2023-44487).
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<S>(socket: S, peer: IpAddr, front: Arc<Front>, protocols: &Protocols, halt: Halt)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let timeouts = front.settings.timeouts;
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(timeouts.write));
+    let desk = Arc::new(Desk { front, peer, begun: AtomicU64::new(0), busy: AtomicUsize::new(0) });
+    let service = service_fn(|request| {
+        let visit = Visitor::enter(&desk);
+        async move { Ok::<_, Infallible>(pipeline::answer(&visit.0.front, visit.0.peer, request).await) }
+    });
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(Box::pin(socket)), service));
+    let mut drain = pin!(halt.drain.cancelled());
+    let mut alarm = pin!(sleep(timeouts.first_head));
+    let (mut seen, mut warned) = (0, false);
+    loop {
+        tokio::select! {
+            // Errors are the peer's: it left, stalled, or spoke something else.
+            _ = connection.as_mut() => return,
+            () = drain.as_mut() => break,
+            () = alarm.as_mut() => {
+                let begun = desk.begun.load(Ordering::Relaxed);
+                if begun != seen || desk.busy.load(Ordering::Relaxed) > 0 {
+                    seen = begun;
+                    alarm.as_mut().reset(Instant::now() + timeouts.idle);
+                } else if begun == 0 || warned {
+                    return;
+                } else {
+                    warned = true;
+                    connection.as_mut().graceful_shutdown();
+                    alarm.as_mut().reset(Instant::now() + timeouts.first_head);
+                }
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = halt.cut.cancelled() => {}
+    }
+}
+
+/// What a connection's requests share.
+struct Desk {
+    front: Arc<Front>,
+    peer: IpAddr,
+    /// Requests so far.
+    begun: AtomicU64,
+    /// Requests under way.
+    busy: AtomicUsize,
+}
+
+/// A request while it is under way.
+struct Visitor(Arc<Desk>);
+
+impl Visitor {
+    fn enter(desk: &Arc<Desk>) -> Self {
+        desk.begun.fetch_add(1, Ordering::Relaxed);
+        desk.busy.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(desk))
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,55 @@
+//! What all connections share: settings, routes, limits, and the services behind them.
+
+use super::body::MEMORY_UNIT;
+use super::limits::Limits;
+use super::problem::Problem;
+use super::router::{Route, Table, TableError};
+use super::settings::HttpSettings;
+use crate::base::Clock;
+use crate::domain::Services;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+/// The front of the house: made once, shared by all connections.
+pub struct Front {
+    pub(super) settings: HttpSettings,
+    pub(super) services: Services,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) table: Table,
+    pub(super) limits: Option<Limits>,
+    /// Handlers that run on whether or not their client stays.
+    pub(super) mutations: TaskTracker,
+    body_memory: Arc<Semaphore>,
+}
+
+impl Front {
+    /// Puts it together; `routes` are the tables of all rooms that answer requests.
+    ///
+    /// # Errors
+    /// If two routes contradict each other.
+    pub fn new(
+        settings: HttpSettings,
+        services: Services,
+        clock: Arc<dyn Clock>,
+        routes: &[&'static [Route]],
+    ) -> Result<Self, TableError> {
+        let largest = settings.body_limit_bytes.max(settings.push_body_limit_bytes);
+        let memory = settings.body_memory_bytes.max(largest).div_ceil(MEMORY_UNIT);
+        Ok(Self {
+            table: Table::new(routes)?,
+            limits: settings.rate_limits.as_ref().map(Limits::new),
+            mutations: TaskTracker::new(),
+            body_memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
+            settings,
+            services,
+            clock,
+        })
+    }
+
+    /// Waits for the right to hold a body of `size_bytes` in memory.
+    pub(super) async fn body_memory(&self, size_bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let units = u32::try_from(size_bytes.div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX);
+        Arc::clone(&self.body_memory).acquire_many_owned(units).await.map_err(Problem::internal)
+    }
+}

@@ -1,0 +1,52 @@
+//! The HTTP room: bytes become typed requests here, and answers become bytes.
+//!
+//! ```text
+//! server      listeners, connection cap, shutdown
+//! connection  one socket: protocol settings, timeouts
+//! pipeline    the life of one request, from head to access line
+//! router      the route table: what is where and who may call it
+//! auth        credentials and scopes        limits   rate limits
+//! address     the client's address          cors     browsers of other origins
+//! body        reading bodies, bounded       json     bodies into types
+//! request     what a handler gets           respond  what it answers
+//! problem     failures as RFC 7807          api/     one file per resource
+//! ```
+//!
+//! A handler reads its request into types, calls one service and answers; a
+//! screenful at most. What every request needs is done by the pipeline, once, in
+//! one order, and driven by the route table, so that no handler can forget it:
+//!
+//! 1. the head is checked and the route found (404, 405),
+//! 2. the credential is recognised (401) and the rate limit charged (429),
+//! 3. the scope of an API key is compared with the route's (403),
+//! 4. the body is read (413, 415, 400), which nobody unknown can make us do,
+//! 5. the handler runs, detached from the connection if it may change anything,
+//! 6. headers that belong on every answer are added and the access line is written.
+
+mod address;
+mod api;
+mod auth;
+mod body;
+mod connection;
+mod cors;
+mod front;
+mod json;
+mod limits;
+mod pipeline;
+mod problem;
+mod request;
+mod respond;
+mod router;
+mod server;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use api::routes;
+pub use front::Front;
+pub use problem::{Problem, ProblemKind};
+pub use request::Ctx;
+pub use respond::{Answer, Body, Response};
+pub use router::{Auth, BodyRule, Handler, LimitClass, Route, TableError, Verb};
+pub use server::{Drained, serve};
+pub use settings::{HttpSettings, RateLimits, Timeouts};

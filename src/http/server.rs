@@ -1,0 +1,152 @@
+//! The door: listening, taking connections up to a number, and closing in good order.
+//!
+//! At `max_connections` the server stops accepting instead of turning people away:
+//! a client then waits in the kernel's queue until a place is free, which with idle
+//! and stalled peers being hung up on is soon, while a refusal would look to it like
+//! an outage and to most deployment scripts like a failure.
+//!
+//! Shutdown: no new connections; open ones finish what is under way (HTTP/2 gets a
+//! GOAWAY, HTTP/1.1 a `Connection: close`); changes whose client has left are waited
+//! for as well; at the end of the grace time whatever is left is cut off.
+
+use super::connection::{self, Halt, Protocols};
+use super::front::Front;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Pause after the system could not give us a connection, typically for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often full rate budgets are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How the server came to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything under way was finished.
+    Clean,
+    /// The grace time ended first.
+    CutOff {
+        /// Connections that were still open.
+        connections: usize,
+        /// Changes that were still being made.
+        mutations: usize,
+    },
+}
+
+/// Serves requests on `listeners` until `shutdown` is ready, then for at most `grace`
+/// finishes those under way.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    front: Arc<Front>,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) -> Drained {
+    let house = Arc::new(House {
+        protocols: connection::protocols(&front),
+        places: Arc::new(Semaphore::new(front.settings.max_connections.min(Semaphore::MAX_PERMITS))),
+        connections: TaskTracker::new(),
+        shut: CancellationToken::new(),
+        halt: Halt::default(),
+        front,
+    });
+    let doors = TaskTracker::new();
+    for listener in listeners {
+        doors.spawn(Arc::clone(&house).open(listener));
+    }
+    doors.spawn(Arc::clone(&house).sweep());
+    doors.close();
+    shutdown.await;
+    house.shut.cancel();
+    doors.wait().await;
+    house.close(grace).await
+}
+
+struct House {
+    front: Arc<Front>,
+    protocols: Protocols,
+    places: Arc<Semaphore>,
+    connections: TaskTracker,
+    /// Take no more connections.
+    shut: CancellationToken,
+    halt: Halt,
+}
+
+impl House {
+    /// Takes connections from one listener until the day ends.
+    async fn open(self: Arc<Self>, listener: TcpListener) {
+        while let Some(Ok(place)) = self.shut.run_until_cancelled(self.place()).await {
+            let Some(accepted) = self.shut.run_until_cancelled(listener.accept()).await else { return };
+            match accepted {
+                Ok((socket, peer)) => self.welcome(socket, peer.ip(), place),
+                // The peer changed its mind: its own affair.
+                Err(error) if is_peers(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; is the limit of open files too low?");
+                    self.shut.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
+        if self.places.available_permits() == 0 {
+            tracing::debug!("all connections are taken; new ones wait");
+        }
+        Arc::clone(&self.places).acquire_owned().await
+    }
+
+    fn welcome(self: &Arc<Self>, socket: TcpStream, peer: std::net::IpAddr, place: OwnedSemaphorePermit) {
+        // Answers leave in one piece; waiting to fill a packet only delays them.
+        if socket.set_nodelay(true).is_err() {
+            return;
+        }
+        let house = Arc::clone(self);
+        self.connections.spawn(async move {
+            // Children, so that connections do not all wait on one lock.
+            let halt = Halt { drain: house.halt.drain.child_token(), cut: house.halt.cut.child_token() };
+            connection::serve(socket, peer, Arc::clone(&house.front), &house.protocols, halt).await;
+            drop(place);
+        });
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        let mut ticks = interval(SWEEP_EVERY);
+        while self.shut.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Some(limits) = &self.front.limits {
+                limits.sweep();
+            }
+        }
+    }
+
+    async fn close(&self, grace: Duration) -> Drained {
+        let mutations = &self.front.mutations;
+        self.halt.drain.cancel();
+        self.connections.close();
+        mutations.close();
+        // Connections first: they are where mutations come from.
+        let finished = async {
+            self.connections.wait().await;
+            mutations.wait().await;
+        };
+        if timeout(grace, finished).await.is_ok() {
+            return Drained::Clean;
+        }
+        let left = Drained::CutOff { connections: self.connections.len(), mutations: mutations.len() };
+        self.halt.cut.cancel();
+        self.connections.wait().await;
+        left
+    }
+}
+
+fn is_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

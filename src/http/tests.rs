@@ -1,0 +1,174 @@
+//! The room as a whole, over real sockets, with a few routes of its own.
+
+use super::front::Front;
+use super::request::{Caller, Ctx, RequestTag};
+use super::respond::Response;
+use super::router::{Auth, BodyRule, LimitClass, Route, Verb};
+use super::settings::{HttpSettings, RateLimits};
+use super::{Drained, serve};
+use crate::base::{Agent, Quota, Scope, SystemClock, ids::RequestId};
+use crate::domain::{Origin, Services};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+/// The JSON in a response made by this room.
+pub(super) fn body_of(response: &Response) -> Value {
+    let bytes = response.body().clone().collect().now_or_never().unwrap().unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// A request for `uri`, past the pipeline.
+pub(super) fn ctx(uri: &str) -> Ctx {
+    let request_id = RequestId::from_bytes([7; 16]);
+    let address = IpAddr::from([127, 0, 0, 1]);
+    let origin = Origin { request_id, address, user_agent: String::new(), agent: Agent::Other };
+    Ctx {
+        front: front(|_| {}),
+        tag: RequestTag::of(&HeaderMap::new(), || request_id),
+        route: &ROUTES[0],
+        params: Vec::new(),
+        uri: uri.parse().unwrap(),
+        headers: HeaderMap::new(),
+        caller: Caller::Anybody(origin),
+        body: super::body::ReadBody::default(),
+    }
+}
+
+/// Opened by a test when the slow handlers may go on.
+static GATE: Semaphore = Semaphore::const_new(0);
+/// Opened by a slow handler when it has started, and when it has ended.
+static STARTED: Semaphore = Semaphore::const_new(0);
+static ENDED: Semaphore = Semaphore::const_new(0);
+
+const ROUTES: &[Route] = &[
+    Route::new(Verb::Get, "/v1/open", |ctx| Box::pin(async move { ctx.ok("open") })).open(),
+    Route::new(Verb::Get, "/v1/things/{name}", |ctx| Box::pin(async move { ctx.ok(ctx.param("name")?) }))
+        .open(),
+    Route::new(Verb::Get, "/v1/panic", |ctx| Box::pin(async move { panic!("hunter2 {}", ctx.request_id()) }))
+        .open(),
+    Route::new(Verb::Post, "/v1/panic", |ctx| {
+        Box::pin(async move { panic!("hunter2 {}", ctx.request_id()) })
+    })
+    .open(),
+    Route::new(Verb::Post, "/v1/echo", |ctx| Box::pin(async move { ctx.ok(&ctx.json::<Value>()?) })).open(),
+    Route::new(Verb::Delete, "/v1/echo", |ctx| Box::pin(async move { ctx.no_content() })).open(),
+    Route::new(Verb::Post, "/v1/slow", |ctx| Box::pin(slow(ctx))).open().body(BodyRule::Push),
+    Route::new(Verb::Get, "/v1/stuck", |_| Box::pin(stuck())).open(),
+    Route::new(Verb::Get, "/v1/mine", |ctx| Box::pin(mine(ctx))).scope(Scope::ReadSecrets),
+    Route::new(Verb::Post, "/v1/mine", |ctx| Box::pin(mine(ctx))).scope(Scope::WriteSecrets),
+    Route::new(Verb::Get, "/v1/free", |ctx| Box::pin(async move { ctx.no_content() }))
+        .open()
+        .limit(LimitClass::Exempt),
+];
+
+async fn slow(ctx: Ctx) -> super::Answer {
+    STARTED.add_permits(1);
+    GATE.acquire().await.unwrap().forget();
+    ENDED.add_permits(1);
+    ctx.no_content()
+}
+
+async fn stuck() -> super::Answer {
+    STARTED.add_permits(1);
+    std::future::pending().await
+}
+
+async fn mine(ctx: Ctx) -> super::Answer {
+    ctx.ok(&json!({"user": ctx.actor()?.user_id().to_string(), "address": ctx.origin().address}))
+}
+
+async fn passed(gate: &Semaphore) {
+    gate.acquire().await.unwrap().forget();
+}
+
+fn front(change: impl FnOnce(&mut HttpSettings)) -> Arc<Front> {
+    let mut settings = HttpSettings::new("https://keyway.example");
+    change(&mut settings);
+    Arc::new(Front::new(settings, Services, Arc::new(SystemClock), &[ROUTES]).unwrap())
+}
+
+/// A server of these routes on a port of its own.
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Drained>,
+}
+
+impl Server {
+    async fn start(change: impl FnOnce(&mut HttpSettings)) -> Self {
+        Self::start_with_grace(Duration::from_secs(60), change).await
+    }
+
+    async fn start_with_grace(grace: Duration, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.unwrap_or_default() };
+        let running = tokio::spawn(serve(vec![listener], front(change), shutdown, grace));
+        Self { address, stop, running }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `request` with `Connection: close` and returns all that comes back.
+    async fn ask(&self, request: &str) -> Reply {
+        let request = request.replacen("\r\n", "\r\nHost: x\r\nConnection: close\r\n", 1);
+        let mut socket = self.connect().await;
+        socket.write_all(request.as_bytes()).await.unwrap();
+        Reply::read(&mut socket).await
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.ask(&format!("GET {path} HTTP/1.1\r\n\r\n")).await
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: &str) -> Reply {
+        let length = body.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .await
+    }
+}
+
+/// Everything a server sent until it closed the connection.
+struct Reply(String);
+
+impl Reply {
+    async fn read(socket: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        // A reset after the answer takes nothing away from it.
+        let _ = socket.read_to_end(&mut bytes).await;
+        Self(String::from_utf8(bytes).unwrap())
+    }
+
+    fn status(&self) -> u16 {
+        self.0.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let head = self.0.split("\r\n\r\n").next()?;
+        head.split("\r\n").skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(self.0.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+mod answers;
+mod connections;
