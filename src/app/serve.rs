@@ -73,9 +73,8 @@ async fn serve(settings: &Settings, services: &Services) -> Result<(), Failure> 
     let socket = AdminSocket::bind(&settings.storage.data_dir)
         .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
     let stop = stop_signals()?;
-    let front =
-        Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &[http::routes()])
-            .map_err(Failure::ours)?;
+    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), http::routes())
+        .map_err(Failure::ours)?;
 
     let (tasks, quit) = (TaskTracker::new(), CancellationToken::new());
     let operators = TaskTracker::new();
