@@ -32,7 +32,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::Serve(serve) => serve::run(&load(&serve.place.overrides())?),
+        Command::Serve(serve) => serve::run(load(&serve.place.overrides())?),
         Command::Init(init) => first_start::init(&load(&init.place.overrides())?, &init),
         Command::User(user) => operate::user(user),
         Command::Repo(repo) => operate::repo(repo),

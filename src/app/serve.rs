@@ -8,7 +8,7 @@ use super::{data, first_start};
 use crate::base::{AccountName, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
-use crate::config::{self, Loaded, Settings};
+use crate::config::{self, HttpOrigin, Loaded, Settings};
 use crate::domain::Services;
 use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts};
 use crate::telemetry::{self, LogFormat, LogLevel};
@@ -33,18 +33,36 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 }
 
 /// Serves until told to stop.
-pub(super) fn run(loaded: &Loaded) -> Result<(), Failure> {
-    let settings = &loaded.settings;
-    start_telemetry(settings)?;
+pub(super) fn run(mut loaded: Loaded) -> Result<(), Failure> {
+    start_telemetry(&loaded.settings)?;
     raise_open_files();
     // Before any thread is there: user and group are a matter of the whole process.
-    data::become_owner(&data::directory(settings))?;
+    data::become_owner(&data::directory(&loaded.settings))?;
     runtime()?.block_on(async {
-        let services = open_or_set_up(loaded).await?;
-        let outcome = serve(settings, &services).await;
+        // Before the data: a start that must fail for want of an address changes nothing.
+        let listener = listen(&mut loaded.settings).await?;
+        let services = open_or_set_up(&loaded).await?;
+        let outcome = serve(&loaded.settings, listener, &services).await;
         services.close().await;
         outcome
     })
+}
+
+/// Listens where the settings say. Port 0 means any, and then the settings learn which.
+async fn listen(settings: &mut Settings) -> Result<TcpListener, Failure> {
+    let wanted = settings.server.listen;
+    let unheard = |error| {
+        Failure::user(format!(
+            "cannot listen on `{wanted}`: {error}\n\nhint: set `server.listen` or `--listen` to a free address"
+        ))
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(unheard)?;
+    settings.server.listen = listener.local_addr().map_err(unheard)?;
+    let https = settings.server.public_url.is_https();
+    if settings.server.public_url.as_str() == HttpOrigin::of(wanted, https).as_str() {
+        settings.server.public_url = HttpOrigin::of(settings.server.listen, https);
+    }
+    Ok(listener)
 }
 
 async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
@@ -61,15 +79,7 @@ async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
     Ok(services)
 }
 
-async fn serve(settings: &Settings, services: &Services) -> Result<(), Failure> {
-    let listen = settings.server.listen;
-    let unheard = |error| {
-        Failure::user(format!(
-            "cannot listen on `{listen}`: {error}\n\nhint: set `server.listen` or `--listen` to a free address"
-        ))
-    };
-    let listener = TcpListener::bind(listen).await.map_err(unheard)?;
-    let address = listener.local_addr().map_err(unheard)?;
+async fn serve(settings: &Settings, listener: TcpListener, services: &Services) -> Result<(), Failure> {
     let socket = AdminSocket::bind(&settings.storage.data_dir)
         .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
     let stop = stop_signals()?;
@@ -82,7 +92,7 @@ async fn serve(settings: &Settings, services: &Services) -> Result<(), Failure> 
     tasks.spawn(quit.clone().run_until_cancelled_owned(flush(services.clone())));
     tasks.close();
     warn_about(settings);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", settings.server.listen);
 
     let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
     let drained = http::serve(vec![listener], Arc::new(front), stop, grace).await;

@@ -1,6 +1,6 @@
 //! The audit log: what is noted about every action. Names and counts, never values.
 
-use super::{Actor, Error, ErrorKind, ReadAudit, Result, Services};
+use super::{Actor, ReadAudit, Result, Services};
 use crate::base::ids::EntryId;
 use crate::base::{EnvironmentName, Platform, RepoName, SecretName, Timestamp};
 use crate::store::records::{Action, CredentialKind, Entry, EntryActor, Vault};
@@ -108,23 +108,6 @@ impl Services {
                     })
                     .await
             }
-        }
-    }
-
-    /// Notes it when `outcome` is that the actor was refused something, and hands it on.
-    pub(super) fn note_refusal<T>(&self, actor: &Actor, repo: &RepoName, outcome: Result<T>) -> Result<T> {
-        if let Err(Error { kind: ErrorKind::Forbidden, detail, .. }) = &outcome {
-            let entry = entry(actor, self.now(), Action::AccessDenied);
-            self.audit_refusal(entry.about_repo(repo).regarding(detail.clone()));
-        }
-        outcome
-    }
-
-    /// Notes a refusal. It must not become a way to slow the writer down, so nobody
-    /// waits for it, and under overload it is only logged.
-    pub(super) fn audit_refusal(&self, entry: Entry) {
-        if let Err(error) = self.store().audit_soon(entry) {
-            tracing::warn!(%error, "a refusal is missing from the audit log");
         }
     }
 }

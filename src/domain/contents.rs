@@ -92,6 +92,11 @@ impl<'a> Edit<'a> {
         &self.content
     }
 
+    /// The secret of that name, as it is so far.
+    pub(super) fn named(&self, name: &SecretName) -> Option<&Secret> {
+        self.position(name).ok().map(|at| &self.content.secrets[at])
+    }
+
     /// Gives `name` this value, creating it if need be.
     pub(super) fn set(&mut self, name: &SecretName, value: SecretText) -> SetOutcome {
         match self.position(name) {

@@ -1,7 +1,7 @@
 //! Environments of a vault.
 
 use super::activity::entry;
-use super::permissions::Access;
+use super::gate::Change;
 use super::vaults::new_environment;
 use super::{Actor, Error, Result, Services};
 use crate::base::limits::ENVIRONMENTS_PER_VAULT;
@@ -56,8 +56,7 @@ impl Services {
     /// # Errors
     /// Not found.
     pub async fn environments(&self, actor: &Actor, repo: &RepoName) -> Result<Vec<EnvironmentName>> {
-        let access = self.store().read(|view| Access::of(view, actor, repo))?;
-        Ok(names(&access.vault))
+        self.look(actor, repo, |_, access| Ok(names(&access.vault))).await
     }
 
     /// Adds an environment.
@@ -166,23 +165,18 @@ impl Services {
         + Send
         + 'static,
     ) -> Result<Vault> {
-        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
-        let outcome = self
-            .store()
-            .write(move |view, batch| {
-                let access = Access::of(view, &caller, &wanted)?;
-                access.manage()?;
-                let (mut vault, now) = (access.vault, services.now());
-                let (action, environment, subject) = change(&mut vault, now)?;
-                vault.updated_at = now;
-                batch.put(&VAULTS, vault.id, &vault)?;
-                let mut note = entry(&caller, now, action).on(&vault).within(&environment);
-                note.subject = subject;
-                batch.audit(note);
-                Ok(vault)
-            })
-            .await;
-        self.note_refusal(actor, repo, outcome)
+        self.change(actor, repo, move |Change { batch, access, actor, now, .. }| {
+            access.manage()?;
+            let mut vault = access.vault;
+            let (action, environment, subject) = change(&mut vault, now)?;
+            vault.updated_at = now;
+            batch.put(&VAULTS, vault.id, &vault)?;
+            let mut note = entry(actor, now, action).on(&vault).within(&environment);
+            note.subject = subject;
+            batch.audit(note);
+            Ok(vault)
+        })
+        .await
     }
 }
 

@@ -11,6 +11,7 @@ mod contents;
 pub mod dotenv;
 pub mod environments;
 pub mod error;
+mod gate;
 pub mod operator;
 mod passwords;
 pub mod permissions;

@@ -6,6 +6,7 @@ use super::permissions::Access;
 use super::{Actor, Result, Services, dotenv};
 use crate::base::ids::RevisionId;
 use crate::base::{EnvironmentName, RepoName, SecretText};
+use crate::store::View;
 use crate::store::records::{Action, Secret};
 
 /// A part of the sorted list, for old scripts that read in pages.
@@ -50,12 +51,11 @@ impl Services {
         environment: &EnvironmentName,
         window: Window,
     ) -> Result<Pulled> {
-        let found = self.store().read(|view| {
-            let access = Access::of(view, actor, repo)?;
+        let look = |view: View<'_>, access: Access<'_>| {
             let content = contents::load(view, &access.read(access.environment(environment)?)?)?;
             Ok((access.vault, content))
-        });
-        let (vault, mut content) = self.note_refusal(actor, repo, found)?;
+        };
+        let (vault, mut content) = self.look(actor, repo, look).await?;
         if window.offset > 0 || window.limit.is_some() {
             let secrets = content.secrets.into_iter().skip(window.offset);
             content.secrets = secrets.take(window.limit.unwrap_or(usize::MAX)).collect();

@@ -7,9 +7,9 @@
 //!   push back. From them, a value that is what their reader makes of our text for the
 //!   present value counts as unchanged; else a round trip would garble it.
 
-use super::activity::entry;
+use super::activity::{Counts, entry};
 use super::contents::{Edit, SetOutcome};
-use super::permissions::Access;
+use super::gate::Change;
 use super::secrets::named_in_body;
 use super::{Actor, Error, ErrorKind, FieldError, Result, Services, dotenv};
 use crate::base::ids::RevisionId;
@@ -67,30 +67,26 @@ impl Services {
     pub async fn push(&self, actor: &Actor, push: Push) -> Result<Pushed> {
         let secrets = self.check_pairs(push.secrets)?;
         let Push { repo, environment, if_match, .. } = push;
-        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
-        let outcome = self
-            .store()
-            .write(move |view, batch| {
-                let access = Access::of(view, &caller, &wanted)?;
-                let info = named_in_body(&access, &environment)?.clone();
-                let right = access.write(&info)?;
-                let now = services.now();
-                let mut edit = Edit::begin(view, &right, access.vault, &caller, services.settings(), now)?;
-                if if_match.is_some_and(|states| !states.contains(&edit.content().revision)) {
-                    return Err(Error::new(
-                        ErrorKind::PreconditionFailed,
-                        format!("environment `{environment}` was changed since you read it; pull, merge and push again"),
-                    ));
-                }
-                let (unchanged, touched) = merge(&mut edit, secrets, caller.origin.agent);
-                let (vault, counts) = edit.finish(batch)?;
-                let note = entry(&caller, now, Action::SecretsPushed).on(&vault).within(&environment);
-                batch.audit(note.naming(&touched).counting(counts));
-                let (created, updated, deleted) = (counts.created, counts.updated, counts.deleted);
-                Ok(PushStats { created, updated, deleted, unchanged })
-            })
-            .await;
-        let stats = self.note_refusal(actor, &repo, outcome)?;
+        let apply = move |Change { view, batch, access, actor, now, settings }: Change<'_, '_>| {
+            let info = named_in_body(&access, &environment)?.clone();
+            let right = access.write(&info)?;
+            let mut edit = Edit::begin(view, &right, access.vault, actor, settings, now)?;
+            if if_match.is_some_and(|states| !states.contains(&edit.content().revision)) {
+                return Err(Error::new(
+                    ErrorKind::PreconditionFailed,
+                    format!(
+                        "environment `{environment}` was changed since you read it; pull, merge and push again"
+                    ),
+                ));
+            }
+            let (unchanged, touched) = merge(&mut edit, secrets, actor.origin.agent);
+            let (vault, counts) = edit.finish(batch)?;
+            let note = entry(actor, now, Action::SecretsPushed).on(&vault).within(&environment);
+            batch.audit(note.naming(&touched).counting(counts));
+            let Counts { created, updated, deleted, .. } = counts;
+            Ok(PushStats { created, updated, deleted, unchanged })
+        };
+        let stats = self.change(actor, &repo, apply).await?;
         let message = format!(
             "{} created, {} updated, {} deleted, {} unchanged",
             stats.created, stats.updated, stats.deleted, stats.unchanged
@@ -150,7 +146,6 @@ fn merge(
 
 /// Whether `value` is what the naive reader makes of our text for the present value.
 fn is_naive_echo(edit: &Edit<'_>, name: &SecretName, value: &SecretText) -> bool {
-    let secrets = &edit.content().secrets;
-    let present = secrets.binary_search_by(|secret| secret.name.cmp(name)).map(|at| &secrets[at].value);
-    present.is_ok_and(|present| present != value && dotenv::naive_reading(present.expose()) == *value)
+    let present = edit.named(name).map(|secret| &secret.value);
+    present.is_some_and(|present| present != value && dotenv::naive_reading(present.expose()) == *value)
 }

@@ -1,7 +1,8 @@
 //! Single secrets: listing, making, changing, deleting, and showing one value.
 
 use super::activity::{Counts, entry};
-use super::contents::{self, Edit, SetOutcome};
+use super::contents::{self, Edit};
+use super::gate::Change;
 use super::permissions::Access;
 use super::vaults::rfc_3339;
 use super::{Actor, Error, Result, Services};
@@ -80,8 +81,7 @@ impl Services {
         environment: Option<&EnvironmentName>,
         page: Page,
     ) -> Result<Paged<SecretSummary>> {
-        let listed = self.store().read(|view| {
-            let access = Access::of(view, actor, repo)?;
+        self.look(actor, repo, |view, access| {
             let mut environments: Vec<&EnvironmentInfo> = match environment {
                 Some(name) => vec![access.environment(name)?],
                 None => access.vault.living().filter(|info| access.rights(info).can_read).collect(),
@@ -97,8 +97,8 @@ impl Services {
             let (total, page) = (paged.total, paged.page);
             let items = paged.items.iter().map(|(name, secret)| authors.summary(name, secret));
             Ok(Paged { items: items.collect::<Result<_, _>>()?, total, page })
-        });
-        self.note_refusal(actor, repo, listed)
+        })
+        .await
     }
 
     /// Makes one secret.
@@ -114,31 +114,24 @@ impl Services {
         value: SecretText,
     ) -> Result<SecretSummary> {
         self.check_value("value", &value)?;
-        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
-        let outcome = self
-            .store()
-            .write(move |view, batch| {
-                let access = Access::of(view, &caller, &wanted)?;
-                let info = named_in_body(&access, &environment)?.clone();
-                let right = access.write(&info)?;
-                let now = services.now();
-                let mut edit = Edit::begin(view, &right, access.vault, &caller, services.settings(), now)?;
-                if edit.content().secrets.iter().any(|secret| secret.name == key)
-                    || edit.set(&key, value) != SetOutcome::Created
-                {
-                    return Err(Error::conflict(format!(
-                        "a secret with the key `{key}` exists already in environment `{environment}`"
-                    )));
-                }
-                let made = edit.content().secrets.iter().find(|secret| secret.name == key).cloned();
-                let (vault, counts) = edit.finish(batch)?;
-                let note = entry(&caller, now, Action::SecretCreated).on(&vault).within(&environment);
-                batch.audit(note.naming([&key]).counting(counts));
-                let made = made.ok_or_else(|| Error::internal("a created secret is missing"))?;
-                Ok(Authors::new(view).summary(&environment, &made)?)
-            })
-            .await;
-        self.note_refusal(actor, repo, outcome)
+        self.change(actor, repo, move |Change { view, batch, access, actor, now, settings }| {
+            let info = named_in_body(&access, &environment)?.clone();
+            let right = access.write(&info)?;
+            let mut edit = Edit::begin(view, &right, access.vault, actor, settings, now)?;
+            if edit.named(&key).is_some() {
+                return Err(Error::conflict(format!(
+                    "a secret with the key `{key}` exists already in environment `{environment}`"
+                )));
+            }
+            edit.set(&key, value);
+            let made =
+                edit.named(&key).cloned().ok_or_else(|| Error::internal("a created secret is missing"))?;
+            let (vault, counts) = edit.finish(batch)?;
+            let note = entry(actor, now, Action::SecretCreated).on(&vault).within(&environment);
+            batch.audit(note.naming([&key]).counting(counts));
+            Ok(Authors::new(view).summary(&environment, &made)?)
+        })
+        .await
     }
 
     /// Renames a secret, gives it a new value, or both.
@@ -179,13 +172,12 @@ impl Services {
         repo: &RepoName,
         id: SecretId,
     ) -> Result<RevealedSecret> {
-        let found = self.store().read(|view| {
-            let access = Access::of(view, actor, repo)?;
+        let look = |view: View<'_>, access: Access<'_>| {
             let (info, secret) = find_secret(view, &access, id)?;
             access.read(&info)?;
             Ok((access.vault, info.name, secret))
-        });
-        let (vault, environment, secret) = self.note_refusal(actor, repo, found)?;
+        };
+        let (vault, environment, secret) = self.look(actor, repo, look).await?;
         let note = entry(actor, self.now(), Action::SecretRevealed).on(&vault).within(&environment);
         self.audit_read(note.naming([&secret.name]).counting(ONE_READ)).await?;
         Ok(RevealedSecret { preview: preview(&secret.value), value: secret.value })
@@ -202,16 +194,15 @@ impl Services {
         environment: &EnvironmentName,
         key: &SecretName,
     ) -> Result<ViewedSecret> {
-        let found = self.store().read(|view| {
-            let access = Access::of(view, actor, repo)?;
+        let look = |view: View<'_>, access: Access<'_>| {
             let content = contents::load(view, &access.read(access.environment(environment)?)?)?;
             let secret = content.secrets.into_iter().find(|secret| secret.name == *key);
             let secret = secret.ok_or_else(|| {
                 Error::not_found(format!("secret `{key}` does not exist in environment `{environment}`"))
             })?;
             Ok((access.vault, secret))
-        });
-        let (vault, secret) = self.note_refusal(actor, repo, found)?;
+        };
+        let (vault, secret) = self.look(actor, repo, look).await?;
         let note = entry(actor, self.now(), Action::SecretRevealed).on(&vault).within(environment);
         self.audit_read(note.naming([key]).counting(ONE_READ)).await?;
         Ok(ViewedSecret { key: secret.name, value: secret.value, environment: environment.clone() })
@@ -245,25 +236,19 @@ impl Services {
         action: Action,
         act: impl FnOnce(&mut Edit<'_>) -> Result<Option<Secret>> + Send + 'static,
     ) -> Result<SecretSummary> {
-        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
-        let outcome = self
-            .store()
-            .write(move |view, batch| {
-                let access = Access::of(view, &caller, &wanted)?;
-                let (info, _) = find_secret(view, &access, id)?;
-                let right = access.write(&info)?;
-                let now = services.now();
-                let mut edit = Edit::begin(view, &right, access.vault, &caller, services.settings(), now)?;
-                let secret = act(&mut edit)?.ok_or_else(no_secret)?;
-                let (vault, counts) = edit.finish(batch)?;
-                if counts != Counts::default() {
-                    let note = entry(&caller, now, action).on(&vault).within(&info.name);
-                    batch.audit(note.naming([&secret.name]).counting(counts));
-                }
-                Ok(Authors::new(view).summary(&info.name, &secret)?)
-            })
-            .await;
-        self.note_refusal(actor, repo, outcome)
+        self.change(actor, repo, move |Change { view, batch, access, actor, now, settings }| {
+            let (info, _) = find_secret(view, &access, id)?;
+            let right = access.write(&info)?;
+            let mut edit = Edit::begin(view, &right, access.vault, actor, settings, now)?;
+            let secret = act(&mut edit)?.ok_or_else(no_secret)?;
+            let (vault, counts) = edit.finish(batch)?;
+            if counts != Counts::default() {
+                let note = entry(actor, now, action).on(&vault).within(&info.name);
+                batch.audit(note.naming([&secret.name]).counting(counts));
+            }
+            Ok(Authors::new(view).summary(&info.name, &secret)?)
+        })
+        .await
     }
 }
 

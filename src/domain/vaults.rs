@@ -1,7 +1,8 @@
 //! Vaults: one per repository.
 
 use super::activity::entry;
-use super::permissions::{self, Access, local_role, repo_lookup};
+use super::gate::Change;
+use super::permissions::{self, local_role, repo_lookup};
 use super::{Actor, Error, Result, Services};
 use crate::base::ids::{EnvironmentId, UserId, VaultId};
 use crate::base::{EnvironmentName, Page, Paged, RepoName, Role, Timestamp};
@@ -80,8 +81,7 @@ impl Services {
     /// # Errors
     /// Not found, when there is none or the actor has no role on it.
     pub async fn vault(&self, actor: &Actor, repo: &RepoName) -> Result<VaultSummary> {
-        let access = self.store().read(|view| Access::of(view, actor, repo))?;
-        Ok(summary(&access.vault, access.role))
+        self.look(actor, repo, |_, access| Ok(summary(&access.vault, access.role))).await
     }
 
     /// Makes the vault of `repo`.
@@ -124,22 +124,16 @@ impl Services {
     /// # Errors
     /// Not found, or forbidden below `admin`.
     pub async fn delete_vault(&self, actor: &Actor, repo: &RepoName) -> Result<()> {
-        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
-        let outcome = self
-            .store()
-            .write(move |view, batch| {
-                let access = Access::of(view, &caller, &wanted)?;
-                access.manage()?;
-                let now = services.now();
-                let mut vault = access.vault;
-                vault.deleted = Some(Deletion { at: now, by: Some(caller.user_id()) });
-                batch.put(&VAULTS, vault.id, &vault)?;
-                batch.delete(&VAULT_NAMES, repo_lookup(view, &wanted));
-                batch.audit(entry(&caller, now, Action::VaultDeleted).on(&vault));
-                Ok(())
-            })
-            .await;
-        self.note_refusal(actor, repo, outcome)
+        self.change(actor, repo, |Change { view, batch, access, actor, now, .. }| {
+            access.manage()?;
+            let mut vault = access.vault;
+            vault.deleted = Some(Deletion { at: now, by: Some(actor.user_id()) });
+            batch.put(&VAULTS, vault.id, &vault)?;
+            batch.delete(&VAULT_NAMES, repo_lookup(view, &vault.repo));
+            batch.audit(entry(actor, now, Action::VaultDeleted).on(&vault));
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -37,7 +37,8 @@ impl HttpUrl {
 
 impl HttpOrigin {
     /// The origin of a server that listens on `address`.
-    pub(in crate::config) fn of(address: SocketAddr, https: bool) -> Self {
+    #[must_use]
+    pub fn of(address: SocketAddr, https: bool) -> Self {
         let (scheme, default_port) = if https { ("https", 443) } else { ("http", 80) };
         let host = match address {
             SocketAddr::V4(address) => address.ip().to_string(),
