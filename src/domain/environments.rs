@@ -6,7 +6,8 @@ use super::vaults::new_environment;
 use super::{Actor, Error, Result, Services};
 use crate::base::limits::ENVIRONMENTS_PER_VAULT;
 use crate::base::{EnvironmentName, RepoName, Timestamp};
-use crate::store::records::{Action, Deletion, EnvironmentInfo, EnvironmentKind, Vault};
+pub use crate::store::records::EnvironmentKind;
+use crate::store::records::{Action, Deletion, EnvironmentInfo, Vault};
 use crate::store::tables::VAULTS;
 use serde::Serialize;
 

@@ -82,6 +82,22 @@ impl Services {
         }))
     }
 
+    /// The product on a store that is gone when closed.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let settings = Settings {
+            default_environments: ["local", "development", "staging", "production"]
+                .map(|name| EnvironmentName::parse(name).unwrap())
+                .to_vec(),
+            versions_kept: 10,
+            trash_days: 30,
+            value_limit_bytes: 65_536,
+            environment_limit_bytes: 1 << 20,
+            read_audit: ReadAudit::Durable,
+        };
+        Self::new(Store::in_memory(), Arc::new(crate::base::SystemClock), settings)
+    }
+
     /// Whether the appliance can serve.
     ///
     /// # Errors

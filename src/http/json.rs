@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
+const NAME_CHARS_SHOWN: usize = 300;
+
 /// Reads an object.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // serde would also fill a structure from an array, by position.
@@ -37,7 +39,12 @@ fn problem(path: &str, error: &serde_json::Error) -> Problem {
         (path, None) => path.to_owned(),
         (path, Some(member)) => format!("{path}.{member}"),
     };
-    Problem::field(field, message)
+    Problem::field(cut(&field), message)
+}
+
+/// Names of members are shown, but not at any length.
+fn cut(name: &str) -> String {
+    name.chars().take(NAME_CHARS_SHOWN).collect()
 }
 
 /// The member that serde's message is about, if it names one, and what to say of it.
@@ -57,13 +64,26 @@ fn explain(message: &str) -> (Option<&str>, String) {
         return (None, message.to_owned());
     }
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
-    (None, expected.map_or_else(|| "is not valid".to_owned(), |expected| format!("must be {expected}")))
+    match expected {
+        Some(expected) => (None, format!("must be {}", plainly(expected))),
+        None => (None, "is not valid".to_owned()),
+    }
+}
+
+/// serde's expectations in the words of JSON.
+fn plainly(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "a map" => "an object",
+        "a sequence" => "an array",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
 }
 
 /// The members of an object whose names the client chooses, in their order. A name
 /// given twice is refused: which of the two values is meant, readers disagree on.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the push"))]
 pub(super) struct Members<V>(pub(super) Vec<(String, V)>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
@@ -72,7 +92,6 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the push"))]
 struct MembersVisitor<V>(PhantomData<V>);
 
 impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
@@ -87,7 +106,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
         let mut seen = HashSet::new();
         while let Some((name, value)) = source.next_entry::<String, V>()? {
             if !seen.insert(name.clone()) {
-                return Err(A::Error::custom("must not name a member twice"));
+                return Err(A::Error::custom(format_args!("must not name `{}` twice", cut(&name))));
             }
             members.push((name, value));
         }
@@ -135,16 +154,20 @@ mod tests {
             (
                 r#"{"environment":"dev","secrets":{"A":"hunter2","A":"hunter2"}}"#,
                 "secrets",
-                "must not name a member twice",
+                "must not name `A` twice",
             ),
             (r#"{"environment":"dev","secrets":{"A":17172}}"#, "secrets.A", "must be a string"),
             (r#"{"environment":"dev","secrets":"hunter2"}"#, "secrets", "must be an object"),
             (
                 r#"{"environment":"dev","secrets":{},"maxCount":"hunter2, expected x"}"#,
                 "maxCount",
-                "must be u8",
+                "must be a whole number from 0",
             ),
-            (r#"{"environment":"dev","secrets":{},"maxCount":17172}"#, "maxCount", "must be u8"),
+            (
+                r#"{"environment":"dev","secrets":{},"maxCount":17172}"#,
+                "maxCount",
+                "must be a whole number from 0",
+            ),
             (
                 r#"{"environment":"hunter2!","secrets":{}}"#,
                 "environment",

@@ -132,7 +132,7 @@ impl<'a> Visit<'a> {
             Ok(actor) => {
                 self.charge(route.limit, Some(actor.credential_tag()))?;
                 auth::check_scope(route.auth, &actor)?;
-                Ok(Caller::Known(actor))
+                Ok(Caller::Known(Box::new(actor)))
             }
             Err(refusal) => {
                 // A service we could not ask is no failed credential.

@@ -8,9 +8,9 @@ use super::router::Route;
 use super::settings::HttpSettings;
 use super::{json, respond};
 use crate::base::names::RepoPart;
-use crate::base::{EnvironmentName, NameError, OwnerName, Page, RepoName, ids::RequestId};
+use crate::base::{EnvironmentName, NameError, OwnerName, Page, RepoName, Timestamp, ids::RequestId};
 use crate::domain::{Actor, FieldError, Origin, Services};
-use hyper::header::{AsHeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{AsHeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
@@ -69,7 +69,7 @@ pub(super) enum Caller {
     /// Somebody, on a route that lets everybody in.
     Anybody(Origin),
     /// Somebody recognised.
-    Known(Actor),
+    Known(Box<Actor>),
 }
 
 impl Ctx {
@@ -124,6 +124,21 @@ impl Ctx {
         lists.any(|list| respond::names_tag(list, tag))
     }
 
+    /// The tags one of which the client wants to find; `None` if any will do.
+    #[must_use]
+    pub fn if_match(&self) -> Option<Vec<&str>> {
+        let lists = self.headers.get_all(IF_MATCH).iter().map(|list| list.to_str().unwrap_or_default());
+        let lists: Vec<&str> = lists.collect();
+        let any = lists.is_empty() || lists.iter().any(|list| list.trim() == "*");
+        (!any).then(|| lists.into_iter().flat_map(respond::tags).collect())
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.front.clock.now()
+    }
+
     /// The path parameter `name`, decoded.
     ///
     /// # Errors
@@ -174,6 +189,16 @@ impl Ctx {
             None => Ok(value),
             Some(_) => Err(Problem::field(name, "must be given only once")),
         }
+    }
+
+    /// The environment in the query parameter `environment`, if it was given.
+    ///
+    /// # Errors
+    /// If it was given twice (400), or is no environment's name (404: then there is none
+    /// of that name).
+    pub fn query_environment(&self) -> Result<Option<EnvironmentName>, Problem> {
+        let name = self.query("environment")?;
+        name.map(|name| EnvironmentName::parse(&name).map_err(|_| not_found("environment"))).transpose()
     }
 
     /// The query parameter `name` as a `T`, if it was given.

@@ -63,12 +63,20 @@ impl Ctx {
         self.envelope(StatusCode::OK, &paged.items, Some(pagination))
     }
 
-    /// 201 with `data`; `path` is where the new thing is.
+    /// 201 with `data`.
+    ///
+    /// # Errors
+    /// If `data` cannot be written as JSON.
+    pub fn created<T: Serialize + ?Sized>(&self, data: &T) -> Answer {
+        self.envelope(StatusCode::CREATED, data, None)
+    }
+
+    /// 201 with `data`, which from now on is to be found at `path`.
     ///
     /// # Errors
     /// If `data` cannot be written as JSON, or `path` as a header.
-    pub fn created<T: Serialize + ?Sized>(&self, path: &str, data: &T) -> Answer {
-        let mut response = self.envelope(StatusCode::CREATED, data, None)?;
+    pub fn created_at<T: Serialize + ?Sized>(&self, path: &str, data: &T) -> Answer {
+        let mut response = self.created(data)?;
         let location = format!("{}{path}", self.settings().public_url);
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
         response.headers_mut().insert(LOCATION, location);

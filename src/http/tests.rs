@@ -6,7 +6,8 @@ use super::respond::Response;
 use super::router::{Auth, BodyRule, LimitClass, Route, Verb};
 use super::settings::{HttpSettings, RateLimits};
 use super::{Drained, serve};
-use crate::base::{Agent, Quota, Scope, SystemClock, ids::RequestId};
+use crate::base::{AccountName, Agent, Quota, Scope, SystemClock, ids::RequestId};
+use crate::domain::api_keys::{Label, NewApiKey};
 use crate::domain::{Origin, Services};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
@@ -93,11 +94,24 @@ async fn passed(gate: &Semaphore) {
 fn front(change: impl FnOnce(&mut HttpSettings)) -> Arc<Front> {
     let mut settings = HttpSettings::new("https://keyway.example");
     change(&mut settings);
-    Arc::new(Front::new(settings, Services, Arc::new(SystemClock), &[ROUTES]).unwrap())
+    Arc::new(
+        Front::new(
+            settings,
+            Services::in_memory(),
+            Arc::new(SystemClock),
+            &[&[ROUTES], super::routes()].concat(),
+        )
+        .unwrap(),
+    )
 }
 
-/// A server of these routes on a port of its own.
+/// A server of these routes and the API's on a port of its own. The account `alice`
+/// is admin there.
 struct Server {
+    /// A credential of Alice's that may only read.
+    reader: String,
+    /// One that may do everything.
+    everything: String,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Drained>,
@@ -113,8 +127,13 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        let running = tokio::spawn(serve(vec![listener], front(change), shutdown, grace));
-        Self { address, stop, running }
+        let front = front(change);
+        let alice = AccountName::parse("alice").unwrap();
+        front.services.add_account(alice.clone(), true, None).await.unwrap();
+        let reader = mint(&front, &alice, &[Scope::ReadSecrets]).await;
+        let everything = mint(&front, &alice, &Scope::ALL).await;
+        let running = tokio::spawn(serve(vec![listener], front, shutdown, grace));
+        Self { reader, everything, address, stop, running }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -122,7 +141,9 @@ impl Server {
     }
 
     /// Sends `request` with `Connection: close` and returns all that comes back.
+    /// `<reader>` and `<everything>` stand for the credentials.
     async fn ask(&self, request: &str) -> Reply {
+        let request = request.replace("<reader>", &self.reader).replace("<everything>", &self.everything);
         let request = request.replacen("\r\n", "\r\nHost: x\r\nConnection: close\r\n", 1);
         let mut socket = self.connect().await;
         socket.write_all(request.as_bytes()).await.unwrap();
@@ -140,6 +161,19 @@ impl Server {
         ))
         .await
     }
+}
+
+async fn mint(front: &Front, name: &AccountName, scopes: &[Scope]) -> String {
+    let wanted = NewApiKey {
+        name: "test".to_owned(),
+        label: Label::Test,
+        scopes: scopes.iter().copied().collect(),
+        expires_at: None,
+        allowed_ips: Vec::new(),
+        repositories: None,
+        environments: None,
+    };
+    front.services.mint_token(name, wanted).await.unwrap().token.expose().to_owned()
 }
 
 /// Everything a server sent until it closed the connection.
@@ -171,4 +205,5 @@ impl Reply {
 }
 
 mod answers;
+mod api;
 mod connections;

@@ -94,6 +94,13 @@ impl Store {
         Self::start(database, path, None, master)
     }
 
+    /// A fresh database that is gone when closed.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let (backend, keyring) = (redb::backends::InMemoryBackend::new(), Keyring::generate());
+        Self::open_in(backend, &MasterKey::generate(), Some(&keyring)).unwrap()
+    }
+
     fn start(
         database: Database,
         path: &Path,

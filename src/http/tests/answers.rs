@@ -73,17 +73,20 @@ async fn a_credential_is_asked_for_and_its_scopes_are_compared() {
         let reply = server.ask(&format!("{verb} /v1/mine HTTP/1.1\r\n{header}\r\n")).await;
         (reply.status(), reply.header("www-authenticate").map(str::to_owned), reply)
     };
-    for refused in
-        ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic eDp5\r\n", "Authorization: reader\r\n"]
-    {
+    for refused in [
+        "",
+        "Authorization: Bearer wrong\r\n",
+        "Authorization: Basic eDp5\r\n",
+        "Authorization: <reader>\r\n",
+    ] {
         let (status, challenge, _) = ask("GET", refused).await;
         assert_eq!((status, challenge.as_deref()), (401, Some("Bearer")), "{refused}");
     }
-    assert_eq!(ask("GET", "Authorization: bearer reader\r\n").await.0, 200);
-    let (status, _, reply) = ask("POST", "Authorization: Bearer reader\r\n").await;
+    assert_eq!(ask("GET", "Authorization: bearer <reader>\r\n").await.0, 200);
+    let (status, _, reply) = ask("POST", "Authorization: Bearer <reader>\r\n").await;
     assert_eq!(status, 403);
     assert!(reply.json()["detail"].as_str().unwrap().contains("write:secrets"));
-    assert_eq!(ask("POST", "Authorization: Bearer everything\r\n").await.0, 200);
+    assert_eq!(ask("POST", "Authorization: Bearer <everything>\r\n").await.0, 200);
 }
 
 #[tokio::test]
@@ -168,7 +171,7 @@ async fn rate_limits_are_told_and_kept() {
         assert_eq!(reply.json()["type"], "https://keyway.sh/errors/rate-limited");
         assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
     }
-    let verified = server.ask("GET /v1/mine HTTP/1.1\r\nAuthorization: Bearer reader\r\n\r\n").await;
+    let verified = server.ask("GET /v1/mine HTTP/1.1\r\nAuthorization: Bearer <reader>\r\n\r\n").await;
     assert_eq!((verified.status(), verified.header("x-ratelimit-remaining")), (200, Some("2")));
     let free = server.get("/v1/free").await;
     assert_eq!((free.status(), free.header("x-ratelimit-limit")), (204, None));
@@ -179,7 +182,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_budget() {
     let server =
         Server::start(|settings| settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
     let ask =
-        "GET /v1/mine HTTP/1.1\r\nAuthorization: Bearer reader\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
+        "GET /v1/mine HTTP/1.1\r\nAuthorization: Bearer <reader>\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
     assert_eq!(server.ask(ask).await.json()["data"]["address"], "198.51.100.7");
 }
 

@@ -1,0 +1,138 @@
+//! API keys of the caller.
+
+use crate::base::ids::ApiKeyId;
+use crate::base::{EnvironmentName, RepoName, Scope};
+use crate::domain::api_keys::{ApiKeySummary, Label, NewApiKey};
+use crate::http::problem::Problem;
+use crate::http::request::Ctx;
+use crate::http::respond::Answer;
+use crate::http::router::{Handler, Route, Verb};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Longest life of a key that has an end, in days: a century.
+const DAYS_MAX: u64 = 36_500;
+
+pub(super) const ROUTES: &[Route] = &[
+    route(Verb::Post, "/v1/api-keys", |ctx| Box::pin(mint(ctx))),
+    route(Verb::Get, "/v1/api-keys", |ctx| Box::pin(list(ctx))),
+    route(Verb::Get, "/v1/api-keys/{id}", |ctx| Box::pin(show(ctx))),
+    route(Verb::Delete, "/v1/api-keys/{id}", |ctx| Box::pin(revoke(ctx))),
+];
+
+const fn route(verb: Verb, path: &'static str, handler: Handler) -> Route {
+    Route::new(verb, path, handler).scope(Scope::AdminApiKeys)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    name: String,
+    environment: Environment,
+    scopes: Vec<Scope>,
+    expires_in_days: Option<u64>,
+    #[serde(default)]
+    allowed_ips: Option<Vec<String>>,
+    repositories: Option<Vec<RepoName>>,
+    environments: Option<Vec<EnvironmentName>>,
+}
+
+/// What the wire calls a key's environment is a label in its prefix.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Environment {
+    Live,
+    Test,
+}
+
+async fn mint(ctx: Ctx) -> Answer {
+    let wanted: Wanted = ctx.json()?;
+    let expires_at = wanted.expires_in_days.map(life).transpose()?.map(|life| ctx.now().plus(life));
+    let addresses = wanted.allowed_ips.unwrap_or_default();
+    let wanted = NewApiKey {
+        name: wanted.name,
+        label: match wanted.environment {
+            Environment::Live => Label::Live,
+            Environment::Test => Label::Test,
+        },
+        scopes: wanted.scopes.into_iter().collect(),
+        expires_at,
+        allowed_ips: addresses.iter().enumerate().map(network).collect::<Result<_, _>>()?,
+        repositories: wanted.repositories,
+        environments: wanted.environments,
+    };
+    let minted = ctx.services().mint_api_key(ctx.actor()?, wanted).await?;
+    ctx.created_at(&format!("/v1/api-keys/{}", minted.key.id), &minted)
+}
+
+#[derive(Serialize)]
+struct Keys {
+    keys: Vec<ApiKeySummary>,
+}
+
+async fn list(ctx: Ctx) -> Answer {
+    let keys = ctx.services().list_api_keys(ctx.actor()?).await?;
+    ctx.ok(&Keys { keys })
+}
+
+async fn show(ctx: Ctx) -> Answer {
+    let key = ctx.services().api_key(ctx.actor()?, key_id(&ctx)?).await?;
+    ctx.ok(&key)
+}
+
+async fn revoke(ctx: Ctx) -> Answer {
+    ctx.services().revoke_api_key(ctx.actor()?, key_id(&ctx)?).await?;
+    ctx.no_content()
+}
+
+fn key_id(ctx: &Ctx) -> Result<ApiKeyId, Problem> {
+    ctx.id("id", "API key", ApiKeyId::parse)
+}
+
+fn life(days: u64) -> Result<Duration, Problem> {
+    if (1..=DAYS_MAX).contains(&days) {
+        Ok(Duration::from_secs(days * 24 * 60 * 60))
+    } else {
+        Err(Problem::field("expiresInDays", format!("must be 1 to {DAYS_MAX}")))
+    }
+}
+
+/// A network in CIDR notation, or a single address.
+fn network((index, text): (usize, &String)) -> Result<IpNet, Problem> {
+    let single = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    text.parse::<IpNet>().map(|net| net.trunc()).or_else(|_| single()).map_err(|_| {
+        let message = "must be an address or a network such as `192.0.2.0/24` or `2001:db8::/32`";
+        Problem::field(format!("allowedIps[{index}]"), message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_and_single_addresses_of_both_families() {
+        let read = |text: &str| network((3, &text.to_owned())).map(|net| net.to_string());
+        for (given, meant) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("2001:db8::1", "2001:db8::1/128"),
+        ] {
+            assert_eq!(read(given).unwrap(), meant);
+        }
+        for bad in ["", "example.com", "192.0.2.0/33", "192.0.2", "2001:db8::/129", "192.0.2.1 "] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lives_are_whole_days_within_a_century() {
+        assert_eq!(life(1).unwrap(), Duration::from_secs(86_400));
+        assert!(life(0).is_err() && life(DAYS_MAX + 1).is_err() && life(u64::MAX).is_err());
+    }
+}
