@@ -1,9 +1,10 @@
-//! Texts that people read and that are generated: the help of every command, and the
-//! example configuration. They are compared with what is in the repository, so that a
+//! Texts that people read and that are generated: the help of every command, the
+//! example configuration, the list of all calls. They are compared with what is in the repository, so that a
 //! change of either is seen in review. After an intended change,
 //! `KEYWAYD_UPDATE_GOLDEN=1 cargo test --test golden` writes them anew.
 
 use clap::{Command, CommandFactory};
+use keywayd::http::{self, Auth, BodyRule, LimitClass, Route};
 use keywayd::{cli::Arguments, config};
 use std::{fs, path::Path};
 
@@ -55,6 +56,45 @@ fn the_help_is_what_the_program_prints() {
     }
     let trimmed: Vec<_> = text.lines().map(str::trim_end).collect();
     compare("tests/golden/help.txt", &format!("{}\n", trimmed.join("\n").trim_end()));
+}
+
+const CALLS_HEAD: &str = "\
+# Calls
+
+Every call the server answers, made from the table that serves them. *Credential* is what a caller shows: `none`,
+`any` valid one, or, for an API key, the scope it must have; other credentials need no scope. *Role* is the least
+role on the repository. *Limits* names the rate limits a call counts to besides the general one.
+
+| call | credential | role | limits | body |
+|---|---|---|---|---|
+";
+
+#[test]
+fn the_list_of_calls_is_what_the_server_serves() {
+    let mut routes: Vec<&Route> = http::routes().iter().copied().flatten().collect();
+    routes.sort_by_key(|route| (route.path, route.verb));
+    let lines = routes.into_iter().map(|route| {
+        let credential = match route.auth {
+            Auth::None => "none".to_owned(),
+            Auth::Any => "any".to_owned(),
+            Auth::Scoped(scope) => format!("`{scope}`"),
+        };
+        let limits = match route.limit {
+            LimitClass::General => "",
+            LimitClass::Reveal => "reveal",
+            LimitClass::DeviceVerify => "device verify",
+            LimitClass::Exempt => "none at all",
+        };
+        let body = match (route.verb.mutates(), route.body) {
+            (false, _) => "",
+            (true, BodyRule::Standard) => "JSON",
+            (true, BodyRule::Push) => "JSON, large",
+            (true, BodyRule::Form) => "form",
+        };
+        let role = route.role.map_or("", |role| role.as_str());
+        format!("| `{} {}` | {credential} | {role} | {limits} | {body} |\n", route.verb.as_str(), route.path)
+    });
+    compare("packaging/docs/calls.md", &format!("{CALLS_HEAD}{}", lines.collect::<String>()));
 }
 
 #[test]

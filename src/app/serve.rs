@@ -92,6 +92,9 @@ async fn serve(settings: &Settings, listener: TcpListener, services: &Services) 
     tasks.spawn(quit.clone().run_until_cancelled_owned(flush(services.clone())));
     tasks.close();
     warn_about(settings);
+    if services.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
+        tracing::warn!("there is no account yet; make one with `keywayd user add --admin NAME`");
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", settings.server.listen);
 
     let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));

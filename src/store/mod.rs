@@ -123,7 +123,9 @@ impl Store {
     /// Whether the store can serve.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.failed.load(Ordering::Relaxed) && self.database.begin_read().is_ok()
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writes = writer.as_ref().is_some_and(|thread| !thread.is_finished());
+        writes && !self.failed.load(Ordering::Relaxed) && self.database.begin_read().is_ok()
     }
 
     /// Writes what is waiting, and closes the store to further writes.
