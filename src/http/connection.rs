@@ -6,6 +6,9 @@
 //! while we work (`request`), and while the peer takes the answer (`write`). Answers
 //! of ours always fit in memory, so a peer that stops reading costs a socket for at
 //! most that long.
+//!
+//! What cannot be read as a request at all is answered by hyper itself, with a bare
+//! status: 400, 414 or 431. There is no path yet that a problem could name.
 
 use super::front::Front;
 use super::pipeline;

@@ -179,7 +179,8 @@ impl<'a> Visit<'a> {
             body::drain(self.awaits_continue, body);
         }
         self.decorate(response.headers_mut());
-        if self.is_head {
+        // hyper would do this for HTTP/1.1, but not for HTTP/2.
+        if self.is_head && !response.body().is_end_stream() {
             let length = response.body().size_hint().exact().unwrap_or_default();
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
             *response.body_mut() = Body::default();

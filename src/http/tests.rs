@@ -63,7 +63,8 @@ const ROUTES: &[Route] = &[
     Route::new(Verb::Post, "/v1/echo", |ctx| Box::pin(async move { ctx.ok(&ctx.json::<Value>()?) })).open(),
     Route::new(Verb::Delete, "/v1/echo", |ctx| Box::pin(async move { ctx.no_content() })).open(),
     Route::new(Verb::Post, "/v1/slow", |ctx| Box::pin(slow(ctx))).open().body(BodyRule::Push),
-    Route::new(Verb::Get, "/v1/stuck", |_| Box::pin(stuck())).open(),
+    Route::new(Verb::Get, "/v1/stuck", |_| Box::pin(std::future::pending())).open(),
+    Route::new(Verb::Get, "/v1/stuck/loudly", |_| Box::pin(stuck())).open(),
     Route::new(Verb::Get, "/v1/mine", |ctx| Box::pin(mine(ctx))).scope(Scope::ReadSecrets),
     Route::new(Verb::Post, "/v1/mine", |ctx| Box::pin(mine(ctx))).scope(Scope::WriteSecrets),
     Route::new(Verb::Get, "/v1/free", |ctx| Box::pin(async move { ctx.no_content() }))
