@@ -8,6 +8,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};
+use std::rc::Rc;
 
 /// Keys and values are bytes: redb writes the types' names into the file.
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -39,9 +40,10 @@ impl Tables for ReadTransaction {
 }
 
 /// The writer's transaction; its tables stay open from their first use to the commit.
+/// Each has a cell of its own, so that a scan of one may look things up on the way.
 pub(super) struct Writing<'txn> {
     transaction: &'txn WriteTransaction,
-    tables: RefCell<HashMap<&'static str, OpenTable<'txn>>>,
+    tables: RefCell<HashMap<&'static str, Rc<RefCell<OpenTable<'txn>>>>>,
 }
 
 impl<'txn> Writing<'txn> {
@@ -50,33 +52,32 @@ impl<'txn> Writing<'txn> {
     }
 
     pub(super) fn put(&self, table: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.with(table, |table| table.insert(key, value).map(drop).map_err(StoreError::from))
+        self.table(table)?.borrow_mut().insert(key, value)?;
+        Ok(())
     }
 
     pub(super) fn delete(&self, table: &'static str, key: &[u8]) -> Result<(), StoreError> {
-        self.with(table, |table| table.remove(key).map(drop).map_err(StoreError::from))
+        self.table(table)?.borrow_mut().remove(key)?;
+        Ok(())
     }
 
-    fn with<T>(
-        &self,
-        name: &'static str,
-        act: impl FnOnce(&mut OpenTable<'txn>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut tables = self.tables.borrow_mut();
-        if !tables.contains_key(name) {
-            tables.insert(name, self.transaction.open_table(definition(name))?);
+    fn table(&self, name: &'static str) -> Result<Rc<RefCell<OpenTable<'txn>>>, StoreError> {
+        if let Some(table) = self.tables.borrow().get(name) {
+            return Ok(Rc::clone(table));
         }
-        tables.get_mut(name).map_or(Err(StoreError::Closed), act)
+        let table = Rc::new(RefCell::new(self.transaction.open_table(definition(name))?));
+        self.tables.borrow_mut().insert(name, Rc::clone(&table));
+        Ok(table)
     }
 }
 
 impl Tables for Writing<'_> {
     fn get(&self, table: &'static str, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.with(table, |table| get_from(table, key, visit))
+        get_from(&*self.table(table)?.borrow(), key, visit)
     }
 
     fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.with(table, |table| scan_in(table, span, visit))
+        scan_in(&*self.table(table)?.borrow(), span, visit)
     }
 }
 

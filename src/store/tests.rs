@@ -54,3 +54,21 @@ async fn a_refused_or_panicking_job_leaves_its_neighbours_alone() {
     let there = |id| store.read(|view| view.find(&USERS, id)).unwrap().is_some();
     assert!(there(alice_id) && !there(bob_id) && there(carol_id));
 }
+
+/// A service that listed vaults in the writer looked each one's role up during the
+/// scan, and the writer's tables could be borrowed only once at a time.
+#[tokio::test]
+async fn a_scan_in_the_writer_may_look_things_up() {
+    let store =
+        Store::open_in(InMemoryBackend::new(), &MasterKey::generate(), Some(&Keyring::generate())).unwrap();
+    put(&store, user(1)).await.unwrap();
+    let again = |view: View<'_>, _: &mut Batch<'_>| {
+        let mut found = 0;
+        view.scan(&USERS, &Span::all(), |id, _| {
+            found += usize::from(view.find(&USERS, id)?.is_some());
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        Ok::<_, StoreError>(found)
+    };
+    assert_eq!(store.write(again).await.unwrap(), 1);
+}
