@@ -6,8 +6,9 @@ use super::admin::{self, Reply, Request};
 use super::output::Failure;
 use crate::base::SecretText;
 use crate::domain::Services;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[must_use]
 pub fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
+}
+
+/// Longest path of a socket, in bytes (`sun_path` in unix(7), less the final NUL).
+const PATH_BYTES_MAX: usize = 107;
+
+/// The socket's path as the kernel takes it: one that is too long is named through an
+/// open descriptor of its directory, which has to stay open meanwhile.
+fn short(data_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    let path = path_in(data_dir);
+    if path.as_os_str().len() <= PATH_BYTES_MAX {
+        return Ok((path, None));
+    }
+    let dir = File::open(data_dir)?;
+    let path = path_in(Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())));
+    Ok((path, Some(dir)))
 }
 
 /// The server's end. The file goes away with it.
@@ -45,7 +61,8 @@ impl AdminSocket {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let (bound, _dir) = short(data_dir)?;
+        let listener = UnixListener::bind(bound)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(Self { listener, path })
     }
@@ -107,7 +124,7 @@ async fn converse(stream: UnixStream, services: &Services) -> io::Result<()> {
 /// What the server answers, or if it does not.
 pub fn ask(data_dir: &Path, request: &Request) -> Option<Result<Reply, Failure>> {
     let path = path_in(data_dir);
-    match BlockingStream::connect(&path) {
+    match short(data_dir).and_then(|(path, _dir)| BlockingStream::connect(path)) {
         Ok(stream) => Some(exchange(stream, request)),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => None,
@@ -133,4 +150,27 @@ fn exchange(mut stream: BlockingStream, request: &Request) -> Result<Reply, Fail
     let answer = SecretText::new(answer);
     let unreadable = "the server's answer makes no sense; are it and this command the same version?";
     serde_json::from_str::<Result<Reply, Failure>>(answer.expose()).map_err(|_| Failure::ours(unreadable))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket's path may have 107 bytes, a data directory's far more.
+    #[tokio::test]
+    async fn a_data_directory_may_lie_deep() {
+        let top = tempfile::tempdir().unwrap();
+        let deep = top.path().join("d".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let socket = AdminSocket::bind(&deep).unwrap();
+        let mode = fs::metadata(path_in(&deep)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let served = tokio::spawn(socket.serve(Services::in_memory(), TaskTracker::new()));
+        let dir = deep.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&dir, &Request::ListAccounts)).await.unwrap();
+        assert!(matches!(asked, Some(Ok(Reply::Accounts(_)))));
+        served.abort();
+        let _ = served.await;
+        assert!(!path_in(&deep).exists(), "the file goes away with the server");
+    }
 }
