@@ -1,8 +1,9 @@
 //! Who is acting, with which credential, and where from.
 
 use crate::base::ids::{ApiKeyId, EnvironmentId, RequestId, UserId, VaultId};
-use crate::base::{Agent, Platform, Scopes};
+use crate::base::{Agent, Platform, Scopes, Timestamp};
 use crate::store::records::{ApiKey, CredentialKind, User};
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// What a request tells about itself.
@@ -25,6 +26,9 @@ pub(super) struct KeyLimits {
     pub(super) scopes: Scopes,
     vaults: Option<Vec<VaultId>>,
     environments: Option<Vec<EnvironmentId>>,
+    pub(super) expires_at: Option<Timestamp>,
+    /// Empty: from anywhere.
+    pub(super) allowed_ips: Vec<IpNet>,
 }
 
 /// Somebody recognised.
@@ -39,7 +43,14 @@ impl Actor {
     pub(super) fn with_api_key(user: User, key: &ApiKey, origin: Origin) -> Self {
         let vaults = key.repositories.as_ref().map(|list| list.iter().map(|one| one.vault).collect());
         let environments = key.environments.as_ref().map(|list| list.iter().map(|one| one.id).collect());
-        let key = KeyLimits { id: key.id, scopes: key.scopes.clone(), vaults, environments };
+        let key = KeyLimits {
+            id: key.id,
+            scopes: key.scopes.clone(),
+            vaults,
+            environments,
+            expires_at: key.expires_at,
+            allowed_ips: key.allowed_ips.clone(),
+        };
         Self { user, key, origin }
     }
 

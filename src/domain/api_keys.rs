@@ -116,7 +116,7 @@ impl Services {
     /// reach, conflict when the owner has too many.
     pub async fn mint_api_key(&self, actor: &Actor, wanted: NewApiKey) -> Result<MintedApiKey> {
         check(&wanted, self.now())?;
-        narrower_than(&wanted.scopes, actor)?;
+        let wanted = narrowed(wanted, actor)?;
         let (services, caller) = (self.clone(), actor.clone());
         self.store()
             .write(move |view, batch| {
@@ -239,12 +239,25 @@ fn check(wanted: &NewApiKey, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// A key mints only subsets of itself.
-fn narrower_than(scopes: &Scopes, actor: &Actor) -> Result<()> {
-    if actor.scopes().is_some_and(|own| !scopes.within(own)) {
+/// A key mints only subsets of itself, and what is not said is as in the key that mints:
+/// else a key that ends, or that works from one place, could make itself a better one.
+fn narrowed(mut wanted: NewApiKey, actor: &Actor) -> Result<NewApiKey> {
+    let own = &actor.key;
+    if actor.scopes().is_some_and(|own| !wanted.scopes.within(own)) {
         return Err(Error::forbidden("an API key can only mint keys with scopes of its own"));
     }
-    Ok(())
+    wanted.expires_at = wanted.expires_at.or(own.expires_at);
+    if own.expires_at.is_some() && wanted.expires_at > own.expires_at {
+        return Err(Error::forbidden("an API key can only mint keys that end no later than itself"));
+    }
+    if wanted.allowed_ips.is_empty() {
+        wanted.allowed_ips.clone_from(&own.allowed_ips);
+    }
+    let within = |net: &IpNet| own.allowed_ips.iter().any(|own| own.contains(net));
+    if !own.allowed_ips.is_empty() && !wanted.allowed_ips.iter().all(within) {
+        return Err(Error::forbidden("an API key can only mint keys for addresses of its own"));
+    }
+    Ok(wanted)
 }
 
 /// The named vaults, or those the minting key is itself limited to.

@@ -54,6 +54,9 @@ pub(super) fn protocols(front: &Front) -> Protocols {
         .timer(TokioTimer::new())
         // hyper's clock for a head runs while nothing is sent, too.
         .header_read_timeout(front.settings.timeouts.idle)
+        // Somebody who sends a whole request and leaves has asked for it. Without this hyper may see the end
+        // of the connection first and drop the request before it has begun.
+        .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     builder

@@ -15,7 +15,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Verb::Get, ALL, |ctx| Box::pin(list(ctx))).scope(Scope::ReadSecrets).role(Role::Read),
     change(Verb::Post, ALL, |ctx| Box::pin(create(ctx))),
     change(Verb::Patch, ONE, |ctx| Box::pin(rename(ctx))),
-    change(Verb::Delete, ONE, |ctx| Box::pin(delete(ctx))),
+    Route::new(Verb::Delete, ONE, |ctx| Box::pin(delete(ctx))).scope(Scope::DeleteSecrets).role(Role::Admin),
     change(Verb::Patch, TYPE, |ctx| Box::pin(set_type(ctx))),
 ];
 

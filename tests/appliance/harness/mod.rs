@@ -1,0 +1,17 @@
+//! What tests stand on: the running appliance, its log, its command line, and an HTTP client that sends exactly
+//! what it is told.
+
+mod answer;
+mod appliance;
+mod http;
+mod log;
+
+pub(crate) use answer::{Answer, is_time, is_uuid, members};
+pub(crate) use appliance::{Appliance, keywayd, run};
+pub(crate) use http::{Client, Request, Wire};
+pub(crate) use log::Log;
+
+use std::time::Duration;
+
+/// After this long a wait has failed. Far longer than anything takes, so that a slow machine fails no test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

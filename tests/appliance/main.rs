@@ -1,0 +1,19 @@
+//! The appliance as people run it: the real binary, started in a directory of its own, spoken to over real
+//! sockets and through its command line. Nothing here knows the inside of the program; what a test does, a
+//! client, an operator or an attacker with the disk could do.
+//!
+//! Each test starts what it needs and waits for events, never for a time. Every answer, whatever the test looks
+//! at, is held to the rules that all answers share (`harness/answer.rs`).
+
+#![expect(clippy::panic, reason = "a panic that shows the answer at fault is how these tests speak")]
+
+mod harness;
+
+mod accounts;
+mod api_keys;
+mod connections;
+mod limits;
+mod routes;
+mod secrets;
+mod vaults;
+mod wire;
