@@ -90,6 +90,7 @@ fn services(store: Store, settings: &Settings) -> Services {
             AuditReads::Durable => ReadAudit::Durable,
             AuditReads::Relaxed => ReadAudit::Relaxed,
         },
+        audit_days: u64::from(settings.audit.retention_days),
     };
     Services::new(store, Arc::new(SystemClock), rules)
 }

@@ -4,6 +4,8 @@
 pub const SECRETS_PER_ENVIRONMENT: usize = 1_000;
 /// Most environments one vault holds.
 pub const ENVIRONMENTS_PER_VAULT: usize = 100;
+/// Most overrides of one environment.
+pub const OVERRIDES_PER_ENVIRONMENT: usize = 500;
 /// Largest page of a list.
 pub const PAGE_LIMIT_MAX: u64 = 100;
 /// Page of a list when the client names none.

@@ -8,20 +8,25 @@ use super::permissions::{CanRead, CanWrite};
 use super::{Actor, Error, ErrorKind, Result, Settings};
 use crate::base::ids::{EnvironmentId, RevisionId, SecretId, VersionId};
 use crate::base::limits::SECRETS_PER_ENVIRONMENT;
-use crate::base::{SecretName, SecretText, Timestamp};
+use crate::base::{Platform, SecretName, SecretText, Timestamp};
 use crate::store::records::{
     Deletion, Environment, ManifestItem, Revision, Secret, TrashedSecret, Vault, Version,
 };
-use crate::store::tables::{ENVIRONMENTS, REVISIONS, TRASH, VAULTS, VERSIONS};
+use crate::store::tables::{ENVIRONMENTS, REVISIONS, TRASH, TRASH_BY_TIME, VAULTS, VERSIONS};
 use crate::store::{Batch, StoreError, VaultSeal, View};
+use std::collections::HashMap;
 
 /// How many past states of an environment are remembered.
 const REVISIONS_KEPT: u64 = 50;
 
 /// The environment's living secrets.
 pub(super) fn load(view: View<'_>, right: &CanRead) -> Result<Environment> {
-    let seal = view.vault_seal(right.vault())?.ok_or_else(without_keys)?;
-    Ok(load_with(view, &seal, right)?)
+    Ok(load_with(view, &seal(view, right)?, right)?)
+}
+
+/// The keys of the vault that `right` is for.
+pub(super) fn seal(view: View<'_>, right: &CanRead) -> Result<VaultSeal> {
+    view.vault_seal(right.vault())?.ok_or_else(without_keys)
 }
 
 fn load_with(view: View<'_>, seal: &VaultSeal, right: &CanRead) -> Result<Environment, StoreError> {
@@ -58,6 +63,8 @@ pub(super) struct Edit<'a> {
     content: Environment,
     overwritten: Vec<(SecretId, u64, Version)>,
     removed: Vec<Secret>,
+    /// Secrets that leave the trash, and since when they were in it.
+    untrashed: Vec<(SecretId, Timestamp)>,
     counts: Counts,
 }
 
@@ -83,6 +90,7 @@ impl<'a> Edit<'a> {
             content,
             overwritten: Vec::new(),
             removed: Vec::new(),
+            untrashed: Vec::new(),
             counts: Counts::default(),
         })
     }
@@ -172,13 +180,115 @@ impl<'a> Edit<'a> {
         self.counts.deleted += u32::try_from(self.removed.len()).unwrap_or(u32::MAX);
     }
 
+    /// Takes a secret of this environment out of the trash, as it was.
+    ///
+    /// # Errors
+    /// Conflict when its key lives again.
+    pub(super) fn restore(&mut self, trashed: TrashedSecret) -> Result<()> {
+        let Err(at) = self.position(&trashed.secret.name) else {
+            return Err(Error::conflict(format!(
+                "a secret with the key `{}` exists again; rename or delete it first",
+                trashed.secret.name
+            )));
+        };
+        self.untrashed.push((trashed.secret.id, trashed.deletion.at));
+        self.content.secrets.insert(at, trashed.secret);
+        self.counts.created += 1;
+        Ok(())
+    }
+
+    /// Takes the environment back to `state`, whatever became of its secrets since:
+    /// overwritten, renamed or deleted. Returns the keys that were not as they were.
+    ///
+    /// # Errors
+    /// Conflict, naming the keys whose values are no longer kept.
+    pub(super) fn revert(&mut self, view: View<'_>, state: &Revision) -> Result<Vec<SecretName>> {
+        let living = std::mem::take(&mut self.content.secrets).into_iter();
+        let mut living: HashMap<SecretId, Secret> = living.map(|secret| (secret.id, secret)).collect();
+        let (mut lost, mut touched) = (Vec::new(), Vec::new());
+        for item in &state.manifest {
+            let trashed = if living.contains_key(&item.id) { None } else { self.trashed(view, item.id)? };
+            let since = trashed.as_ref().map(|trashed| trashed.deletion.at);
+            let secret = living.remove(&item.id).or(trashed.map(|trashed| trashed.secret));
+            let value = match &secret {
+                Some(secret) if secret.version == item.version => Some(secret.value.clone()),
+                _ => self.old_value(view, item.id, item.version)?,
+            };
+            match (secret, value) {
+                (Some(secret), Some(value)) => touched.extend(self.take_back(secret, since, item, value)),
+                _ => lost.push(item.name.as_str()),
+            }
+        }
+        if !lost.is_empty() {
+            return Err(Error::conflict(format!(
+                "the values that these keys had are no longer kept: {}",
+                lost.join(", ")
+            )));
+        }
+        self.content.secrets.sort_by(|a, b| a.name.cmp(&b.name));
+        self.removed = living.into_values().collect();
+        self.removed.sort_by(|a, b| a.name.cmp(&b.name));
+        self.counts.deleted += u32::try_from(self.removed.len()).unwrap_or(u32::MAX);
+        touched.extend(self.removed.iter().map(|secret| secret.name.clone()));
+        Ok(touched)
+    }
+
+    /// One secret of an earlier state: its name and value as they were then. `since`
+    /// tells when it went to the trash, if it is there.
+    fn take_back(
+        &mut self,
+        secret: Secret,
+        since: Option<Timestamp>,
+        item: &ManifestItem,
+        value: SecretText,
+    ) -> Option<SecretName> {
+        let (renamed, rewritten) = (secret.name != item.name, secret.value != value);
+        let id = secret.id;
+        self.content.secrets.push(Secret { name: item.name.clone(), ..secret });
+        if rewritten {
+            self.overwrite(self.content.secrets.len() - 1, value);
+        }
+        match since {
+            Some(since) => {
+                self.untrashed.push((id, since));
+                self.counts.created += 1;
+            }
+            None if renamed || rewritten => self.counts.updated += 1,
+            None => return None,
+        }
+        Some(item.name.clone())
+    }
+
+    fn trashed(&self, view: View<'_>, id: SecretId) -> Result<Option<TrashedSecret>, StoreError> {
+        let found = view.find_in(&self.seal, &TRASH, (self.vault.id, id))?;
+        Ok(found.filter(|trashed| trashed.environment == self.environment))
+    }
+
+    fn old_value(
+        &self,
+        view: View<'_>,
+        id: SecretId,
+        version: u64,
+    ) -> Result<Option<SecretText>, StoreError> {
+        let found = view.find_in(&self.seal, &VERSIONS, (self.vault.id, id, version))?;
+        Ok(found.map(|version| version.value))
+    }
+
     /// Writes the change, unless nothing changed, and says what it came to.
     ///
     /// # Errors
     /// Too large, when the environment would exceed its limits.
-    pub(super) fn finish(mut self, batch: &mut Batch<'_>) -> Result<(Vault, Counts)> {
+    pub(super) fn finish(self, batch: &mut Batch<'_>) -> Result<(Vault, Counts)> {
+        self.finish_with_state(batch).map(|(vault, _, counts)| (vault, counts))
+    }
+
+    /// The same, and also says in which state the environment is then.
+    ///
+    /// # Errors
+    /// As [`Edit::finish`].
+    pub(super) fn finish_with_state(mut self, batch: &mut Batch<'_>) -> Result<(Vault, RevisionId, Counts)> {
         if self.counts == Counts::default() {
-            return Ok((self.vault, self.counts));
+            return Ok((self.vault, self.content.revision, self.counts));
         }
         self.check_size()?;
         self.content.revision = RevisionId::new(self.now);
@@ -194,7 +304,7 @@ impl<'a> Edit<'a> {
         }
         self.vault.updated_at = self.now;
         batch.put(&VAULTS, self.vault.id, &self.vault)?;
-        Ok((self.vault, self.counts))
+        Ok((self.vault, self.content.revision, self.counts))
     }
 
     fn position(&self, name: &SecretName) -> Result<usize, usize> {
@@ -254,6 +364,11 @@ impl<'a> Edit<'a> {
             let key = (self.vault.id, secret.id);
             let trashed = TrashedSecret { secret, environment: self.environment, deletion };
             batch.put_in(&self.seal, &TRASH, key, &trashed)?;
+            batch.index(&TRASH_BY_TIME, (self.now, key.0, key.1));
+        }
+        for (secret, since) in std::mem::take(&mut self.untrashed) {
+            batch.delete_in(&TRASH, (self.vault.id, secret));
+            batch.unindex(&TRASH_BY_TIME, (since, self.vault.id, secret));
         }
         Ok(())
     }
@@ -275,10 +390,29 @@ impl<'a> Edit<'a> {
             manifest: manifest.collect(),
         };
         let key = |number| (self.vault.id, self.environment, number);
+        if self.content.number == 1 {
+            batch.put_in(&self.seal, &REVISIONS, key(0), &self.beginning())?;
+        }
         batch.put_in(&self.seal, &REVISIONS, key(self.content.number), &revision)?;
         if self.content.number > REVISIONS_KEPT {
             batch.delete_in(&REVISIONS, key(self.content.number - REVISIONS_KEPT));
         }
         Ok(())
+    }
+
+    /// The empty state that was there before the first change, so that this one can be
+    /// taken back as well.
+    fn beginning(&self) -> Revision {
+        let info = self.vault.environments.iter().find(|info| info.id == self.environment);
+        Revision {
+            id: untouched(self.environment).revision,
+            created_at: info.map_or(self.now, |info| info.created_at),
+            created_by: None,
+            platform: Platform::Api,
+            created: 0,
+            updated: 0,
+            deleted: 0,
+            manifest: Vec::new(),
+        }
     }
 }

@@ -6,9 +6,10 @@ use super::vaults::new_environment;
 use super::{Actor, Error, Result, Services};
 use crate::base::limits::ENVIRONMENTS_PER_VAULT;
 use crate::base::{EnvironmentName, RepoName, Timestamp};
+use crate::store::Batch;
 pub use crate::store::records::EnvironmentKind;
 use crate::store::records::{Action, Deletion, EnvironmentInfo, Vault};
-use crate::store::tables::VAULTS;
+use crate::store::tables::{DELETED_ENVIRONMENTS, VAULTS};
 use serde::Serialize;
 
 /// The answer to making an environment.
@@ -72,7 +73,7 @@ impl Services {
     ) -> Result<EnvironmentCreated> {
         let environment = name.clone();
         let vault = self
-            .manage_environments(actor, repo, move |vault, now| {
+            .manage_environments(actor, repo, move |vault, _, now| {
                 free(vault, &name)?;
                 if vault.living().count() >= ENVIRONMENTS_PER_VAULT {
                     return Err(Error::conflict(format!(
@@ -99,7 +100,7 @@ impl Services {
     ) -> Result<EnvironmentRenamed> {
         let (old, new) = (old_name.clone(), new_name.clone());
         let vault = self
-            .manage_environments(actor, repo, move |vault, _| {
+            .manage_environments(actor, repo, move |vault, _, _| {
                 if old != new {
                     free(vault, &new)?;
                 }
@@ -123,13 +124,15 @@ impl Services {
     ) -> Result<EnvironmentDeleted> {
         let (deleted, by) = (name.clone(), actor.user_id());
         let vault = self
-            .manage_environments(actor, repo, move |vault, now| {
+            .manage_environments(actor, repo, move |vault, batch, now| {
                 let last = vault.living().count() == 1;
                 let environment = living_mut(vault, &name)?;
                 if last {
                     return Err(Error::forbidden("the last environment of a vault cannot be deleted"));
                 }
                 environment.deleted = Some(Deletion { at: now, by: Some(by) });
+                let id = environment.id;
+                batch.index(&DELETED_ENVIRONMENTS, (now, vault.id, id));
                 Ok((Action::EnvironmentDeleted, name, None))
             })
             .await?;
@@ -148,7 +151,7 @@ impl Services {
         kind: EnvironmentKind,
     ) -> Result<EnvironmentTypeChanged> {
         let environment = name.clone();
-        self.manage_environments(actor, repo, move |vault, _| {
+        self.manage_environments(actor, repo, move |vault, _, _| {
             living_mut(vault, &name)?.kind = kind;
             let subject = format!("{kind:?}").to_ascii_lowercase();
             Ok((Action::EnvironmentTypeChanged, name, Some(subject)))
@@ -162,14 +165,18 @@ impl Services {
         &self,
         actor: &Actor,
         repo: &RepoName,
-        change: impl FnOnce(&mut Vault, Timestamp) -> Result<(Action, EnvironmentName, Option<String>)>
+        change: impl FnOnce(
+            &mut Vault,
+            &mut Batch<'_>,
+            Timestamp,
+        ) -> Result<(Action, EnvironmentName, Option<String>)>
         + Send
         + 'static,
     ) -> Result<Vault> {
         self.change(actor, repo, move |Change { batch, access, actor, now, .. }| {
             access.manage()?;
             let mut vault = access.vault;
-            let (action, environment, subject) = change(&mut vault, now)?;
+            let (action, environment, subject) = change(&mut vault, batch, now)?;
             vault.updated_at = now;
             batch.put(&VAULTS, vault.id, &vault)?;
             let mut note = entry(actor, now, action).on(&vault).within(&environment);
@@ -181,7 +188,7 @@ impl Services {
     }
 }
 
-fn names(vault: &Vault) -> Vec<EnvironmentName> {
+pub(super) fn names(vault: &Vault) -> Vec<EnvironmentName> {
     vault.living().map(|environment| environment.name.clone()).collect()
 }
 

@@ -1,14 +1,16 @@
-//! The two ways into a vault: [`Services::look`] reads it, [`Services::change`] alters
-//! it. Both find out what the actor is on the repository, open the vault only to
-//! somebody with a role on it, and note a refusal in the audit log. Every service that
-//! deals with one vault goes through one of them.
+//! The ways into a vault: [`Services::look`] reads it, [`Services::change`] alters it.
+//! Both find out what the actor is on the repository, open the vault only to somebody
+//! with a role on it, and note a refusal in the audit log. Every service that deals with
+//! one vault goes through one of them, or their variants for long looks and for vaults
+//! in the trash.
 
 use super::activity::entry;
 use super::permissions::Access;
 use super::{Actor, Error, ErrorKind, Result, Services, Settings};
+use crate::base::ids::VaultId;
 use crate::base::{RepoName, Timestamp};
-use crate::store::records::{Action, Entry};
-use crate::store::{Batch, View};
+use crate::store::records::{Action, Entry, Vault};
+use crate::store::{Batch, StoreError, View};
 
 /// A change to a vault in the making. What is put into `batch` is written in one step
 /// if the whole change succeeds, and not at all if it fails.
@@ -27,6 +29,37 @@ pub(super) struct Change<'a, 'b> {
     pub(super) settings: &'a Settings,
 }
 
+/// A failure, and on which vault it happened if that is known: then it stands in the
+/// activity that the vault's admins see.
+struct Failed {
+    error: Error,
+    vault: Option<Box<Place>>,
+}
+
+type Place = (VaultId, RepoName);
+
+impl Failed {
+    fn on(place: Place) -> impl FnOnce(Error) -> Self {
+        move |error| Self { error, vault: Some(Box::new(place)) }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, vault: None }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+fn place(vault: &Vault) -> Place {
+    (vault.id, vault.repo.clone())
+}
+
 impl Services {
     /// Reads from the vault of `repo`.
     ///
@@ -38,8 +71,33 @@ impl Services {
         repo: &RepoName,
         look: impl FnOnce(View<'_>, Access<'_>) -> Result<T>,
     ) -> Result<T> {
-        let outcome = self.store().read(|view| look(view, Access::of(view, actor, repo)?));
-        self.note_refusal(actor, repo, outcome)
+        let outcome = self.store().read(|view| {
+            let access = Access::of(view, actor, repo)?;
+            let place = place(&access.vault);
+            look(view, access).map_err(Failed::on(place))
+        });
+        self.heard(actor, outcome)
+    }
+
+    /// Reads much from the vault of `repo`, on a thread that may take its time.
+    ///
+    /// # Errors
+    /// As [`Services::look`].
+    pub(super) async fn look_long<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        repo: &RepoName,
+        look: impl FnOnce(View<'_>, Access<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
+        let outcome = tokio::task::spawn_blocking(move || {
+            services.store().read(|view| {
+                let access = Access::of(view, &caller, &wanted)?;
+                let place = place(&access.vault);
+                look(view, access).map_err(Failed::on(place))
+            })
+        });
+        self.heard(actor, outcome.await.map_err(Error::internal)?)
     }
 
     /// Changes the vault of `repo` in the writer, where the actor's rights are judged
@@ -53,16 +111,55 @@ impl Services {
         repo: &RepoName,
         change: impl FnOnce(Change<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
+        let wanted = repo.clone();
+        self.change_that(actor, move |view, actor| Access::of(view, actor, &wanted), change).await
+    }
+
+    /// Changes a vault in the trash, as [`Services::change`] does a living one.
+    ///
+    /// # Errors
+    /// Not found, when there is none of that id or the actor has no role on it; what
+    /// `change` fails with.
+    pub(super) async fn change_deleted<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        vault: VaultId,
+        change: impl FnOnce(Change<'_, '_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.change_that(actor, move |view, actor| Access::of_deleted(view, actor, vault), change).await
+    }
+
+    async fn change_that<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        enter: impl for<'a> FnOnce(View<'_>, &'a Actor) -> Result<Access<'a>> + Send + 'static,
+        change: impl FnOnce(Change<'_, '_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (services, caller) = (self.clone(), actor.clone());
         let outcome = self
             .store()
             .write(move |view, batch| {
-                let access = Access::of(view, &caller, &wanted)?;
+                let access = enter(view, &caller)?;
+                let place = place(&access.vault);
                 let (now, settings) = (services.now(), services.settings());
                 change(Change { view, batch, access, actor: &caller, now, settings })
+                    .map_err(Failed::on(place))
             })
             .await;
-        self.note_refusal(actor, repo, outcome)
+        self.heard(actor, outcome)
+    }
+
+    /// Notes it when the actor was refused something on a vault, and hands the outcome on.
+    fn heard<T>(&self, actor: &Actor, outcome: Result<T, Failed>) -> Result<T> {
+        outcome.map_err(|Failed { error, vault }| {
+            if let (ErrorKind::Forbidden, Some(place)) = (error.kind, vault) {
+                let (vault, repo) = *place;
+                let entry = entry(actor, self.now(), Action::AccessDenied);
+                let entry = Entry { vault: Some(vault), ..entry.about_repo(&repo) };
+                self.audit_refusal(entry.regarding(error.detail.clone()));
+            }
+            error
+        })
     }
 
     /// Notes it when `outcome` is that the actor was refused something, and hands it on.

@@ -12,15 +12,20 @@ pub mod dotenv;
 pub mod environments;
 pub mod error;
 mod gate;
+pub mod journal;
 pub mod operator;
+pub mod overrides;
 mod passwords;
 pub mod permissions;
 pub mod pull;
 pub mod push;
+pub mod revisions;
 pub mod secrets;
+pub mod trash;
 mod usage;
 pub mod users;
 pub mod vaults;
+pub mod versions;
 
 pub use actor::{Actor, Origin};
 pub use error::{Error, ErrorKind, FieldError, Result};
@@ -29,6 +34,8 @@ use crate::base::{Clock, EnvironmentName, Timestamp};
 use crate::store::Store;
 use passwords::Passwords;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
 use usage::UsageCounter;
 
 /// Whether reading secrets waits until its audit entry is on the disk.
@@ -55,6 +62,20 @@ pub struct Settings {
     pub environment_limit_bytes: usize,
     /// How reads are audited.
     pub read_audit: ReadAudit,
+    /// How many days audit entries are kept.
+    pub audit_days: u64,
+}
+
+impl Settings {
+    /// How long deleted things can be restored.
+    pub(crate) const fn trash_time(&self) -> Duration {
+        Duration::from_secs(self.trash_days * 24 * 60 * 60)
+    }
+
+    /// How long audit entries are kept.
+    pub(crate) const fn audit_time(&self) -> Duration {
+        Duration::from_secs(self.audit_days * 24 * 60 * 60)
+    }
 }
 
 /// The product. Cheap to clone; all clones are the same appliance.
@@ -67,6 +88,8 @@ struct Inner {
     settings: Settings,
     passwords: Passwords,
     usage: UsageCounter,
+    /// Rung when there is something for the sweeper to do before its time.
+    sweep: Notify,
 }
 
 impl Services {
@@ -79,13 +102,14 @@ impl Services {
             settings,
             passwords: Passwords::default(),
             usage: UsageCounter::default(),
+            sweep: Notify::default(),
         }))
     }
 
-    /// The product on a store that is gone when closed.
+    /// The operator's defaults.
     #[cfg(test)]
-    pub(crate) fn in_memory() -> Self {
-        let settings = Settings {
+    pub(crate) fn test_settings() -> Settings {
+        Settings {
             default_environments: ["local", "development", "staging", "production"]
                 .map(|name| EnvironmentName::parse(name).unwrap())
                 .to_vec(),
@@ -94,8 +118,14 @@ impl Services {
             value_limit_bytes: 65_536,
             environment_limit_bytes: 1 << 20,
             read_audit: ReadAudit::Durable,
-        };
-        Self::new(Store::in_memory(), Arc::new(crate::base::SystemClock), settings)
+            audit_days: 365,
+        }
+    }
+
+    /// The product on a store that is gone when closed.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self::new(Store::in_memory(), Arc::new(crate::base::SystemClock), Self::test_settings())
     }
 
     /// Whether the appliance can serve.

@@ -1,6 +1,7 @@
 //! Who may do what. The one place that turns a role into a capability: reading or
 //! writing an environment takes a [`CanRead`] or [`CanWrite`], managing a vault a
-//! [`CanManage`], and only this file can make them.
+//! [`CanManage`], destroying what was deleted a [`CanPurge`], and only this file can
+//! make them.
 //!
 //! Rights on an environment, the first rule that applies:
 //!
@@ -11,11 +12,11 @@
 //!
 //! An API key narrows all of these and widens none.
 
-use super::{Actor, Error, Result};
+use super::{Actor, Error, Result, Settings};
 use crate::base::ids::{EnvironmentId, UserId, VaultId};
-use crate::base::{EnvironmentName, RepoName, Role};
+use crate::base::{EnvironmentName, RepoName, Role, Timestamp};
 use crate::store::records::{
-    Account, EnvironmentInfo, EnvironmentKind, Override, OverrideTarget, Source, Vault,
+    Account, EnvironmentInfo, EnvironmentKind, Override, OverrideTarget, Source, User, Vault,
 };
 use crate::store::tables::{GRANTS, Lookup, VAULT_NAMES, VAULTS};
 use crate::store::{StoreError, View};
@@ -56,6 +57,12 @@ pub struct CanManage {
     vault: VaultId,
 }
 
+/// The right to destroy something that is in the trash of a vault, or the vault itself
+/// if it is in the trash.
+pub struct CanPurge {
+    vault: VaultId,
+}
+
 impl CanRead {
     /// The vault.
     #[must_use]
@@ -86,6 +93,26 @@ impl CanManage {
     }
 }
 
+impl CanPurge {
+    /// The right that comes with time: what was deleted longer ago than the operator
+    /// lets it be kept may be destroyed by anybody. `None`: not yet.
+    #[must_use]
+    pub fn overdue(
+        vault: VaultId,
+        deleted_at: Timestamp,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Self> {
+        (deleted_at.plus(settings.trash_time()) <= now).then_some(Self { vault })
+    }
+
+    /// The vault.
+    #[must_use]
+    pub const fn vault(&self) -> VaultId {
+        self.vault
+    }
+}
+
 impl<'a> Access<'a> {
     /// The actor's standing on the vault of `repo`.
     ///
@@ -95,6 +122,18 @@ impl<'a> Access<'a> {
     pub fn of(view: View<'_>, actor: &'a Actor, repo: &RepoName) -> Result<Self> {
         let unknown = || Error::not_found(format!("no vault for `{repo}`, or no access to it"));
         let vault = find_vault(view, repo)?.ok_or_else(unknown)?;
+        let role = role_on(view, actor, &vault)?.ok_or_else(unknown)?;
+        Ok(Self { actor, vault, role })
+    }
+
+    /// The actor's standing on a vault in the trash.
+    ///
+    /// # Errors
+    /// Not found, with the same words, when there is none of that id and when the actor
+    /// has no role on it.
+    pub fn of_deleted(view: View<'_>, actor: &'a Actor, id: VaultId) -> Result<Self> {
+        let unknown = || Error::not_found("no such vault in the trash, or no access to it");
+        let vault = view.find(&VAULTS, id)?.filter(|vault| vault.deleted.is_some()).ok_or_else(unknown)?;
         let role = role_on(view, actor, &vault)?.ok_or_else(unknown)?;
         Ok(Self { actor, vault, role })
     }
@@ -163,6 +202,14 @@ impl<'a> Access<'a> {
         Ok(CanManage { vault: self.vault.id })
     }
 
+    /// The right to destroy what is in the vault's trash.
+    ///
+    /// # Errors
+    /// As [`Access::manage`].
+    pub fn purge(&self) -> Result<CanPurge> {
+        self.manage().map(|right| CanPurge { vault: right.vault })
+    }
+
     fn refusal(&self, verb: &str, environment: &EnvironmentInfo) -> Error {
         let (role, name) = (self.role, &environment.name);
         Error::forbidden(if self.actor.reaches_environment(environment.id) {
@@ -221,17 +268,30 @@ pub(super) fn role_on(view: View<'_>, actor: &Actor, vault: &Vault) -> Result<Op
 /// The role this appliance gives the actor on a local repository that is not in the
 /// actor's own namespace.
 pub(super) fn local_role(view: View<'_>, actor: &Actor, repo: &RepoName) -> Result<Option<Role>, StoreError> {
-    if matches!(actor.user.account, Account::Local { admin: true, .. }) {
+    local_role_of(view, &actor.user, repo)
+}
+
+fn local_role_of(view: View<'_>, user: &User, repo: &RepoName) -> Result<Option<Role>, StoreError> {
+    if matches!(user.account, Account::Local { admin: true, .. }) {
         return Ok(Some(Role::Admin));
     }
-    let grant = view.find(&GRANTS, (repo_lookup(view, repo), actor.user_id()))?;
+    let grant = view.find(&GRANTS, (repo_lookup(view, repo), user.id))?;
     Ok(grant.map(|grant| grant.role))
+}
+
+/// Whether `user` is known here to be admin of `vault`. For a source elsewhere nobody
+/// is: it would have to be asked.
+pub(super) fn is_admin_of(view: View<'_>, user: &User, vault: &Vault) -> Result<bool, StoreError> {
+    Ok(match vault.source {
+        Source::Local { owner } if owner == Some(user.id) => true,
+        Source::Local { .. } => local_role_of(view, user, &vault.repo)? == Some(Role::Admin),
+        Source::GitHub { .. } => false,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Timestamp;
     use crate::base::ids::OverrideId;
 
     fn user(number: u64) -> UserId {

@@ -252,7 +252,7 @@ impl Services {
     }
 }
 
-const ONE_READ: Counts = Counts { created: 0, updated: 0, deleted: 0, read: 1 };
+pub(super) const ONE_READ: Counts = Counts { created: 0, updated: 0, deleted: 0, read: 1 };
 
 /// An environment named in a body must exist: that it does not is a mistake in the body.
 pub(super) fn named_in_body<'a>(
@@ -273,7 +273,11 @@ fn no_secret() -> Error {
 
 /// The secret of that id and the environment it lives in. Environments that the actor
 /// may not read are searched too: there the answer is a refusal, not `not found`.
-fn find_secret(view: View<'_>, access: &Access<'_>, id: SecretId) -> Result<(EnvironmentInfo, Secret)> {
+pub(super) fn find_secret(
+    view: View<'_>,
+    access: &Access<'_>,
+    id: SecretId,
+) -> Result<(EnvironmentInfo, Secret)> {
     let seal = view.vault_seal(access.vault.id)?;
     for info in access.vault.living().filter(|info| info.secret_count > 0) {
         let key = (access.vault.id, info.id);

@@ -7,7 +7,9 @@ use super::{Actor, Error, Result, Services};
 use crate::base::ids::{EnvironmentId, UserId, VaultId};
 use crate::base::{EnvironmentName, Page, Paged, RepoName, Role, Timestamp};
 use crate::store::records::{Account, Action, Deletion, EnvironmentInfo, EnvironmentKind, Source, Vault};
-use crate::store::tables::{GRANTS, GRANTS_BY_USER, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER};
+use crate::store::tables::{
+    DELETED_VAULTS, GRANTS, GRANTS_BY_USER, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER,
+};
 use crate::store::{Span, StoreError, VaultSeal, View};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -130,6 +132,7 @@ impl Services {
             vault.deleted = Some(Deletion { at: now, by: Some(actor.user_id()) });
             batch.put(&VAULTS, vault.id, &vault)?;
             batch.delete(&VAULT_NAMES, repo_lookup(view, &vault.repo));
+            batch.index(&DELETED_VAULTS, (now, vault.id));
             batch.audit(entry(actor, now, Action::VaultDeleted).on(&vault));
             Ok(())
         })

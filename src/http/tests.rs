@@ -208,3 +208,4 @@ impl Reply {
 mod answers;
 mod api;
 mod connections;
+mod history;

@@ -91,6 +91,11 @@ impl<'a> Batch<'a> {
         self.changes.push(Change { table: index.name, key: key.to_bytes(), value: None });
     }
 
+    /// Adds a change that is sealed already.
+    pub(super) fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
     /// Adds `entry` to the audit log, in the same transaction.
     pub fn audit(&mut self, entry: Entry) {
         self.entries.push(entry);

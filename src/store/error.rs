@@ -30,6 +30,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Something that was read cannot be written out.
+    pub(crate) fn unwritable(kind: &'static str, problem: &impl ToString) -> Self {
+        Self::Damaged { kind, problem: problem.to_string() }
+    }
+
     pub(super) fn damaged(kind: &'static str, problem: impl ToString) -> Self {
         Self::Damaged { kind, problem: problem.to_string() }
     }

@@ -2,6 +2,7 @@
 //! the order of the bytes is the order of the parts.
 
 use super::tables::Lookup;
+use crate::base::Timestamp;
 use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, UserId, VaultId};
 use std::ops::Bound;
 
@@ -62,6 +63,18 @@ impl KeyPart for u64 {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+impl KeyPart for Timestamp {
+    const BYTES: usize = u64::BYTES;
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.as_millis().write(out);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        u64::read(bytes).map(Self::from_millis)
     }
 }
 
@@ -139,6 +152,18 @@ impl Span {
             None => Bound::Unbounded,
         };
         Self { from: Bound::Included(from), to, newest_first: false }
+    }
+
+    /// Of these keys, those behind `key`.
+    #[must_use]
+    pub fn after(self, key: impl TableKey) -> Self {
+        Self { from: Bound::Excluded(key.to_bytes()), ..self }
+    }
+
+    /// Of these keys, those up to and including `key`.
+    #[must_use]
+    pub fn up_to(self, key: impl TableKey) -> Self {
+        Self { to: Bound::Included(key.to_bytes()), ..self }
     }
 
     /// The same keys, last first.

@@ -8,6 +8,7 @@
 //! writes that first check and then apply. Any ordered store could stand behind it.
 
 mod audit;
+mod audit_check;
 mod batch;
 mod codec;
 mod engine;
@@ -23,8 +24,10 @@ mod tests;
 mod view;
 mod writer;
 
-pub use audit::Head;
+pub use audit::{AuditLog, Head, Journal};
+pub use audit_check::{AuditFault, AuditReport};
 pub use batch::Batch;
+pub use codec::Record;
 pub use error::{OpenStoreError, StoreError};
 pub use keys::{Span, TableKey};
 pub use location::{DataDir, DataDirLock};

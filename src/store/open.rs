@@ -112,7 +112,7 @@ impl Store {
         let head = {
             let transaction = database.begin_read().map_err(|e| damaged(path, e.into()))?;
             let view = View { tables: &transaction, keyring: &keyring };
-            Head::load(view).map_err(|e| OpenStoreError::Damaged(path.to_owned(), e.to_string()))?
+            Head::to_continue(view).map_err(|e| OpenStoreError::Damaged(path.to_owned(), e.to_string()))?
         };
         Ok(Self::run(database, keyring, head, lock))
     }

@@ -9,6 +9,7 @@ use super::keys::TableKey;
 use super::records::{
     ApiKey, ApiKeyUsage, Entry, Environment, Grant, Revision, TrashedSecret, User, Vault, VaultKeys, Version,
 };
+use crate::base::Timestamp;
 use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, UserId, VaultId};
 use std::marker::PhantomData;
 
@@ -75,10 +76,21 @@ catalogue! {
     API_KEY_USAGE: Table<ApiKeyId, ApiKeyUsage> = "api_key_usage";
     /// The audit log, by sequence number.
     AUDIT: Table<u64, Entry> = "audit";
-    /// Audit entries of a vault.
-    AUDIT_BY_VAULT: Index<(VaultId, u64)> = "audit_by_vault";
-    /// Audit entries of a user.
-    AUDIT_BY_USER: Index<(UserId, u64)> = "audit_by_user";
+    /// The sequence numbers of a vault's audit entries, counted through, so that any page
+    /// of them and their number are found without a walk.
+    AUDIT_BY_VAULT: Table<(VaultId, u64), u64> = "audit_by_vault";
+    /// The same for a user's.
+    AUDIT_BY_USER: Table<(UserId, u64), u64> = "audit_by_user";
+    /// How far tasks in the background have come, by task.
+    PROGRESS: Table<u64, u64> = "progress";
+    /// Deleted vaults, by when they were deleted.
+    DELETED_VAULTS: Index<(Timestamp, VaultId)> = "deleted_vaults";
+    /// Deleted environments of living and deleted vaults, by when they were deleted.
+    DELETED_ENVIRONMENTS: Index<(Timestamp, VaultId, EnvironmentId)> = "deleted_environments";
+    /// Deleted secrets, by when they were deleted.
+    TRASH_BY_TIME: Index<(Timestamp, VaultId, SecretId)> = "trash_by_time";
+    /// Vaults whose key is destroyed and whose sealed records still have to be swept out.
+    PURGED_VAULTS: Index<VaultId> = "purged_vaults";
 
     /// What people read: an environment's living secrets in one record.
     ENVIRONMENTS: VaultTable<(VaultId, EnvironmentId), Environment> = "environments";

@@ -2,6 +2,7 @@
 //! the state inside the writer's transaction; who reads cannot tell the difference.
 
 use super::StoreError;
+use super::audit::AuditLog;
 use super::codec::{self, Record};
 use super::engine::Tables;
 use super::keys::{Span, TableKey};
@@ -50,6 +51,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub const fn keyring(&self) -> &'a Keyring {
         self.keyring
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub const fn audit(&self) -> AuditLog<'a> {
+        AuditLog(*self)
     }
 
     /// The record at `key`.

@@ -1,13 +1,18 @@
 //! The API, one file per resource. Each has its routes on top and its handlers below.
 
+mod activity;
 mod api_keys;
 mod environments;
 mod github;
 mod health;
+mod overrides;
+mod revisions;
 mod secrets;
 mod transfer;
+mod trash;
 mod users;
 mod vaults;
+mod versions;
 
 use super::router::Route;
 
@@ -19,9 +24,14 @@ pub const fn routes() -> &'static [&'static [Route]] {
         users::ROUTES,
         vaults::ROUTES,
         environments::ROUTES,
+        revisions::ROUTES,
         secrets::ROUTES,
+        versions::ROUTES,
+        trash::ROUTES,
+        overrides::ROUTES,
         transfer::ROUTES,
         api_keys::ROUTES,
+        activity::ROUTES,
         github::ROUTES,
     ]
 }

@@ -5,7 +5,7 @@ use super::*;
 
 impl Server {
     /// `verb path` by Alice, with `headers` and perhaps a body.
-    async fn call(&self, line: &str, headers: &str, body: Option<Value>) -> Reply {
+    pub(super) async fn call(&self, line: &str, headers: &str, body: Option<Value>) -> Reply {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let length = body.len();
         self.ask(&format!(
@@ -15,20 +15,20 @@ impl Server {
         .await
     }
 
-    async fn data(&self, line: &str, body: Option<Value>) -> (u16, Value) {
+    pub(super) async fn data(&self, line: &str, body: Option<Value>) -> (u16, Value) {
         let reply = self.call(line, "", body).await;
         let json = reply.json();
         (reply.status(), json.get("data").cloned().unwrap_or(json))
     }
 
-    async fn with_vault() -> Self {
+    pub(super) async fn with_vault() -> Self {
         let server = Self::start(|_| {}).await;
         let (status, _) = server.data("POST /v1/vaults", Some(json!({"repoFullName": "alice/app"}))).await;
         assert_eq!(status, 201);
         server
     }
 
-    async fn push(&self, secrets: Value) -> (u16, Value) {
+    pub(super) async fn push(&self, secrets: Value) -> (u16, Value) {
         let body = json!({"repoFullName": "alice/app", "environment": "staging", "secrets": secrets});
         self.data("POST /v1/secrets/push", Some(body)).await
     }

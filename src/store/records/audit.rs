@@ -82,10 +82,41 @@ actions! {
     SecretsPushed = "secrets_pushed";
     /// An environment was read.
     SecretsPulled = "secrets_pulled";
+    /// A secret was taken out of the trash.
+    SecretRestored = "secret_restored";
+    /// A deleted secret was destroyed.
+    SecretPurged = "secret_purged";
+    /// The trash of a vault was emptied, or what was overdue in it destroyed.
+    TrashEmptied = "trash_emptied";
+    /// An old value was shown.
+    VersionRevealed = "secret_version_accessed";
+    /// An old value became the present one again.
+    VersionRestored = "secret_version_restored";
+    /// An environment was taken back to an earlier state.
+    RevisionRestored = "revision_restored";
+    /// An environment was taken out of the trash.
+    EnvironmentRestored = "environment_restored";
+    /// A deleted environment was destroyed.
+    EnvironmentPurged = "environment_purged";
+    /// A vault was taken out of the trash.
+    VaultRestored = "vault_restored";
+    /// A deleted vault and its key were destroyed.
+    VaultPurged = "vault_purged";
+    /// An exception to the role table was made.
+    OverrideCreated = "permission_override_created";
+    /// An exception to the role table was changed.
+    OverrideChanged = "permission_override_updated";
+    /// An exception to the role table was removed.
+    OverrideDeleted = "permission_override_deleted";
+    /// The audit log was written out by the machine's administrator.
+    AuditExported = "audit_exported";
+    /// Audit entries past their retention left the log.
+    AuditPruned = "audit_pruned";
 }
 
 /// With what somebody showed who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// On the machine itself.
     Machine,
@@ -137,6 +168,10 @@ pub struct Entry {
     pub subject: Option<String>,
     /// How many secrets were created, updated, deleted, read.
     pub counts: [u32; 4],
+}
+
+impl Record for u64 {
+    const KIND: &'static str = "number";
 }
 
 impl Record for Entry {

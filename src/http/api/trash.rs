@@ -1,0 +1,105 @@
+//! The trash: deleted secrets, environments and vaults.
+
+use crate::base::ids::{EnvironmentId, SecretId, VaultId};
+use crate::base::{Role, Scope};
+use crate::http::problem::Problem;
+use crate::http::request::Ctx;
+use crate::http::respond::Answer;
+use crate::http::router::{Handler, Route, Verb};
+
+const SECRETS: &str = "/v1/vaults/{owner}/{repo}/trash";
+const SECRET: &str = "/v1/vaults/{owner}/{repo}/trash/{id}";
+const RESTORE_SECRET: &str = "/v1/vaults/{owner}/{repo}/trash/{id}/restore";
+const ENVIRONMENTS: &str = "/v1/vaults/{owner}/{repo}/trash/environments";
+const ENVIRONMENT: &str = "/v1/vaults/{owner}/{repo}/trash/environments/{id}";
+const RESTORE_ENVIRONMENT: &str = "/v1/vaults/{owner}/{repo}/trash/environments/{id}/restore";
+const VAULTS: &str = "/v1/trash/vaults";
+const VAULT: &str = "/v1/trash/vaults/{id}";
+const RESTORE_VAULT: &str = "/v1/trash/vaults/{id}/restore";
+
+pub(super) const ROUTES: &[Route] = &[
+    list(SECRETS, Role::Read, |ctx| Box::pin(secrets(ctx))),
+    restore(RESTORE_SECRET, Role::Write, |ctx| Box::pin(restore_secret(ctx))),
+    purge(SECRET, |ctx| Box::pin(purge_secret(ctx))),
+    purge(SECRETS, |ctx| Box::pin(empty(ctx))),
+    list(ENVIRONMENTS, Role::Admin, |ctx| Box::pin(environments(ctx))),
+    restore(RESTORE_ENVIRONMENT, Role::Admin, |ctx| Box::pin(restore_environment(ctx))),
+    purge(ENVIRONMENT, |ctx| Box::pin(purge_environment(ctx))),
+    list(VAULTS, Role::Admin, |ctx| Box::pin(vaults(ctx))),
+    restore(RESTORE_VAULT, Role::Admin, |ctx| Box::pin(restore_vault(ctx))),
+    purge(VAULT, |ctx| Box::pin(purge_vault(ctx))),
+];
+
+const fn list(path: &'static str, role: Role, handler: Handler) -> Route {
+    Route::new(Verb::Get, path, handler).scope(Scope::ReadSecrets).role(role)
+}
+
+const fn restore(path: &'static str, role: Role, handler: Handler) -> Route {
+    Route::new(Verb::Post, path, handler).scope(Scope::WriteSecrets).role(role)
+}
+
+const fn purge(path: &'static str, handler: Handler) -> Route {
+    Route::new(Verb::Delete, path, handler).scope(Scope::DeleteSecrets).role(Role::Admin)
+}
+
+async fn secrets(ctx: Ctx) -> Answer {
+    let trashed = ctx.services().list_trash(ctx.actor()?, &ctx.repo()?, ctx.page()?).await?;
+    ctx.list(&trashed)
+}
+
+async fn restore_secret(ctx: Ctx) -> Answer {
+    let (repo, id) = (ctx.repo()?, ctx.id("id", "secret", SecretId::parse)?);
+    let restored = ctx.services().restore_secret(ctx.actor()?, &repo, id).await?;
+    ctx.ok(&restored)
+}
+
+async fn purge_secret(ctx: Ctx) -> Answer {
+    let (repo, id) = (ctx.repo()?, ctx.id("id", "secret", SecretId::parse)?);
+    ctx.services().purge_secret(ctx.actor()?, &repo, id).await?;
+    ctx.no_content()
+}
+
+async fn empty(ctx: Ctx) -> Answer {
+    let emptied = ctx.services().empty_trash(ctx.actor()?, &ctx.repo()?).await?;
+    ctx.ok(&emptied)
+}
+
+async fn environments(ctx: Ctx) -> Answer {
+    let trashed = ctx.services().list_trashed_environments(ctx.actor()?, &ctx.repo()?, ctx.page()?).await?;
+    ctx.list(&trashed)
+}
+
+async fn restore_environment(ctx: Ctx) -> Answer {
+    let (repo, id) = (ctx.repo()?, environment_id(&ctx)?);
+    let restored = ctx.services().restore_environment(ctx.actor()?, &repo, id).await?;
+    ctx.ok(&restored)
+}
+
+async fn purge_environment(ctx: Ctx) -> Answer {
+    let (repo, id) = (ctx.repo()?, environment_id(&ctx)?);
+    ctx.services().purge_environment(ctx.actor()?, &repo, id).await?;
+    ctx.no_content()
+}
+
+async fn vaults(ctx: Ctx) -> Answer {
+    let trashed = ctx.services().list_trashed_vaults(ctx.actor()?, ctx.page()?).await?;
+    ctx.list(&trashed)
+}
+
+async fn restore_vault(ctx: Ctx) -> Answer {
+    let restored = ctx.services().restore_vault(ctx.actor()?, vault_id(&ctx)?).await?;
+    ctx.ok(&restored)
+}
+
+async fn purge_vault(ctx: Ctx) -> Answer {
+    ctx.services().purge_vault(ctx.actor()?, vault_id(&ctx)?).await?;
+    ctx.no_content()
+}
+
+fn environment_id(ctx: &Ctx) -> Result<EnvironmentId, Problem> {
+    ctx.id("id", "environment", EnvironmentId::parse)
+}
+
+fn vault_id(ctx: &Ctx) -> Result<VaultId, Problem> {
+    ctx.id("id", "vault", VaultId::parse)
+}
