@@ -58,6 +58,11 @@
 //! http-body-util    → http
 //! matchit           → http
 //! governor          → http
+//! rustls            → http cli
+//! tokio-rustls      → http
+//! x509-cert         → http
+//! listenfd          → app
+//! sd-notify         → app
 //! ureq              → cli
 //! toml              → config
 //! ```

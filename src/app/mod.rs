@@ -2,10 +2,13 @@
 //! each room's own small struct, opens the store, and decides what starts and stops
 //! in which order.
 
+mod certificate;
 mod data;
 mod first_start;
 mod operate;
 mod serve;
+mod sockets;
+mod supervisor;
 
 use crate::cli::{Arguments, Command, Failure, args, healthcheck, output, parse};
 use crate::config::{self, Loaded, Overrides};
@@ -39,7 +42,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(args::Token::Create(token)) => operate::create_token(token),
         Command::Config(command) => configuration(command),
         Command::Healthcheck(check) => {
-            healthcheck::run(load(&check.place.overrides())?.settings.server.listen, check.json)
+            healthcheck::run(&load(&check.place.overrides())?.settings.server, check.json)
         }
         Command::Version(version) => {
             let number = env!("CARGO_PKG_VERSION");

@@ -1,23 +1,23 @@
 //! `keywayd serve`: what starts in which order, and stops in the opposite one.
 //!
-//! Up: data, services, listeners, the operator's socket, the front. Down: no new
-//! connections, requests under way, the operator's commands, what is still in memory,
-//! the store.
+//! Up: sockets, certificate, data, services, the operator's socket, the front. Down: no
+//! new connections, requests under way, the operator's commands, what is still in
+//! memory, the store.
 
-use super::{data, first_start};
+use super::sockets::{Passed, Sockets};
+use super::{certificate, data, first_start, supervisor};
 use crate::base::{AccountName, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
-use crate::config::{self, HttpOrigin, Loaded, Settings};
+use crate::config::{self, Loaded, Settings};
 use crate::domain::Services;
-use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts};
+use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts, TlsIdentity};
 use crate::telemetry::{self, LogFormat, LogLevel};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How long operator's commands may go on after the last request.
 const OPERATOR_GRACE: Duration = Duration::from_secs(5);
+/// How long everything else may take at the end: what is in memory, closing the store.
+const CLOSING_GRACE: Duration = Duration::from_secs(15);
 
 /// The runtime of a command.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
@@ -36,33 +38,19 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 pub(super) fn run(mut loaded: Loaded) -> Result<(), Failure> {
     start_telemetry(&loaded.settings)?;
     raise_open_files();
-    // Before any thread is there: user and group are a matter of the whole process.
+    // Before any thread is there: the environment, user and group are a matter of the
+    // whole process.
+    let passed = Passed::take()?;
     data::become_owner(&data::directory(&loaded.settings))?;
     runtime()?.block_on(async {
         // Before the data: a start that must fail for want of an address changes nothing.
-        let listener = listen(&mut loaded.settings).await?;
+        let sockets = Sockets::open(&mut loaded.settings, passed).await?;
+        let identity = certificate::load(&loaded.settings)?;
         let services = open_or_set_up(&loaded).await?;
-        let outcome = serve(&loaded.settings, listener, &services).await;
+        let outcome = serve(&loaded.settings, sockets, identity, &services).await;
         services.close().await;
         outcome
     })
-}
-
-/// Listens where the settings say. Port 0 means any, and then the settings learn which.
-async fn listen(settings: &mut Settings) -> Result<TcpListener, Failure> {
-    let wanted = settings.server.listen;
-    let unheard = |error| {
-        Failure::user(format!(
-            "cannot listen on `{wanted}`: {error}\n\nhint: set `server.listen` or `--listen` to a free address"
-        ))
-    };
-    let listener = TcpListener::bind(wanted).await.map_err(unheard)?;
-    settings.server.listen = listener.local_addr().map_err(unheard)?;
-    let https = settings.server.public_url.is_https();
-    if settings.server.public_url.as_str() == HttpOrigin::of(wanted, https).as_str() {
-        settings.server.public_url = HttpOrigin::of(settings.server.listen, https);
-    }
-    Ok(listener)
 }
 
 async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
@@ -79,26 +67,38 @@ async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
     Ok(services)
 }
 
-async fn serve(settings: &Settings, listener: TcpListener, services: &Services) -> Result<(), Failure> {
+async fn serve(
+    settings: &Settings,
+    sockets: Sockets,
+    identity: Option<TlsIdentity>,
+    services: &Services,
+) -> Result<(), Failure> {
     let socket = AdminSocket::bind(&settings.storage.data_dir)
         .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
-    let stop = stop_signals()?;
+    let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
+    let stop = stop_signals(grace + OPERATOR_GRACE + CLOSING_GRACE)?;
+    let hangups = listen_for(SignalKind::hangup())?;
     let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), http::routes())
         .map_err(Failure::ours)?;
 
     let (tasks, quit) = (TaskTracker::new(), CancellationToken::new());
     let operators = TaskTracker::new();
-    tasks.spawn(quit.clone().run_until_cancelled_owned(socket.serve(services.clone(), operators.clone())));
-    tasks.spawn(quit.clone().run_until_cancelled_owned(flush(services.clone())));
+    let until_quit = || quit.clone();
+    tasks.spawn(until_quit().run_until_cancelled_owned(socket.serve(services.clone(), operators.clone())));
+    tasks.spawn(until_quit().run_until_cancelled_owned(flush(services.clone())));
+    tasks.spawn(until_quit().run_until_cancelled_owned(supervisor::watchdog(services.clone())));
+    tasks.spawn(until_quit().run_until_cancelled_owned(certificate::keep_fresh(identity.clone(), hangups)));
     tasks.close();
     warn_about(settings);
     if services.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
         tracing::warn!("there is no account yet; make one with `keywayd user add --admin NAME`");
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", settings.server.listen);
+    let listening = format!("listening on {}", sockets.describe(identity.is_some()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "{listening}");
 
-    let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
-    let drained = http::serve(vec![listener], Arc::new(front), stop, grace).await;
+    let (listeners, _own_file) = sockets.into_listeners(identity.as_ref());
+    supervisor::ready(&listening);
+    let drained = http::serve(listeners, Arc::new(front), stop, grace).await;
     if let Drained::CutOff { connections, mutations } = drained {
         tracing::warn!(connections, mutations, "the grace time ended before these were finished");
     }
@@ -121,15 +121,20 @@ async fn flush(services: Services) {
     }
 }
 
-fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::ours(format!("cannot listen for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::ours(format!("cannot listen for signals: {error}")))
+}
+
+/// Ready when somebody wants us to stop, which may take as long as `patience`.
+fn stop_signals(patience: Duration) -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        supervisor::stopping(patience);
         tracing::info!("stopping; finishing what is under way");
     })
 }
@@ -143,6 +148,7 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         errors_base_url: server.errors_base_url.as_str().to_owned(),
         allowed_origins: server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
         trusted_proxies: server.trusted_proxies.clone(),
+        hsts: server.tls.cert.is_some() && server.tls.hsts,
         max_connections: usize::try_from(server.max_connections).unwrap_or(usize::MAX),
         body_limit_bytes: server.body_limit_bytes.as_usize(),
         push_body_limit_bytes: server.push_body_limit_bytes.as_usize(),

@@ -1,37 +1,150 @@
-//! Asks the running server how it is, as a container's health check does.
+//! Asks the running server how it is, as a container's health check does: through
+//! every door it has, as a client would. It has to work where nothing but this program
+//! is, on TCP, TLS and a Unix socket alike; so it speaks the few lines of HTTP itself.
 
 use super::output::{self, Failure};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::config::Server;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The server should answer this at once.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The answer is a line.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
-/// Asks the server that listens at `listen`.
+/// Asks the server with these settings.
 ///
 /// # Errors
 /// If it does not answer, or is not well.
-pub fn run(listen: SocketAddr, json: bool) -> Result<(), Failure> {
-    let url = format!("http://{}/health", reachable(listen));
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .into();
-    let unreachable = |error: ureq::Error| {
-        Failure::user(format!("no answer from `{url}`: {error}\n\nhint: is the server running?"))
-    };
-    let mut response = agent.get(&url).call().map_err(unreachable)?;
-    let body = response.body_mut().read_to_string().map_err(unreachable)?;
-    if response.status() != 200 {
-        return Err(Failure::user(format!(
-            "the server at `{url}` is not well (status {})",
-            response.status()
-        )));
+pub fn run(server: &Server, json: bool) -> Result<(), Failure> {
+    let address = reachable(server.listen);
+    let host = server.public_url.host();
+    let body = match &server.tls.cert {
+        Some(file) => ask(&format!("https://{address}"), host, || tls(address, host, file)),
+        None => ask(&format!("http://{address}"), host, || tcp(address)),
+    }?;
+    if let Some(path) = &server.unix_socket {
+        ask(&format!("unix:{}", path.display()), host, || unix(path))?;
     }
     output::data(if json { &body } else { "healthy" });
     Ok(())
+}
+
+/// Asks through one door and returns the answer's body.
+fn ask<S: Read + Write>(
+    place: &str,
+    host: &str,
+    connect: impl FnOnce() -> io::Result<S>,
+) -> Result<String, Failure> {
+    let answer = connect().and_then(|stream| exchange(stream, host)).map_err(|error| {
+        Failure::user(format!("no answer from `{place}`: {error}\n\nhint: is the server running?"))
+    })?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        Some(status) => Err(Failure::user(format!("the server at `{place}` is not well (status {status})"))),
+        None => Err(Failure::user(format!("what answers at `{place}` is no keywayd"))),
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, host: &str) -> io::Result<String> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    write!(stream, "GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    stream.flush()?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn unix(path: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn tls(
+    address: SocketAddr,
+    host: &str,
+    certificate: &Path,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let own = CertificateDer::from_pem_file(certificate)
+        .map_err(|error| io::Error::other(format!("cannot read `{}`: {error}", certificate.display())))?;
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(OurOwn { certificate: own, provider }))
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(connection, tcp(address)?))
+}
+
+/// Accepts the certificate that is configured and no other. Who signed it, and for
+/// which names, is between the server and its clients; here it is asked for by address.
+#[derive(Debug)]
+struct OurOwn {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for OurOwn {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if *shown == self.certificate {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let other = "the server shows another certificate than the configured one; send it SIGHUP";
+        Err(rustls::Error::General(other.to_owned()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// A server that listens on all addresses answers on the loopback one.

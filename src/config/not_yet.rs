@@ -4,9 +4,7 @@
 
 /// Keys, or whole tables, that are not supported yet.
 pub(super) const NOT_YET: &[&str] = &[
-    "server.unix_socket",
     "server.redirect_origins",
-    "server.tls",
     "master_key.credential",
     "master_key.passphrase_file",
     "master_key.env",

@@ -69,11 +69,7 @@ fn public_address(settings: &Settings, layers: &mut Layers) {
 fn plain_http(settings: &Settings, layers: &mut Layers) {
     let server = &settings.server;
     let good = [LISTEN, "server.trusted_proxies", "server.insecure_http", "server.tls.cert"];
-    let safe = is_loopback(server.listen.ip())
-        || has_tls(settings)
-        || server.insecure_http
-        || !server.trusted_proxies.is_empty();
-    if !safe && layers.are_good(&good) {
+    if server.is_plain_off_loopback() && layers.are_good(&good) {
         let cause = format!("`{LISTEN}` is `{}`: plain HTTP that other machines reach", server.listen);
         let tls =
             if layers.is_not_yet("server.tls") { "" } else { "set `server.tls.cert` and `server.tls.key`, " };

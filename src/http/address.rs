@@ -2,20 +2,35 @@
 
 use hyper::HeaderMap;
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Peer {
+    /// Somebody at an address.
+    Network(IpAddr),
+    /// Whoever may open our Unix socket: a reverse proxy, trusted as such.
+    Local,
+}
 
 /// The client's address. If the peer is a trusted proxy, that is the right-most
 /// entry of `X-Forwarded-For` which is not a trusted proxy itself: each proxy adds
 /// on the right whom it heard, so further left stands only what strangers claim.
 ///
 /// An unreadable entry on the way makes the whole header worthless: the peer's
-/// address counts then.
-pub(super) fn of_client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let peer = peer.to_canonical();
+/// address counts then. Who comes through the Unix socket has the loopback address.
+pub(super) fn of_client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    if !is_trusted(&peer) {
-        return peer;
-    }
+    let peer = match peer {
+        Peer::Local => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Peer::Network(address) => {
+            let address = address.to_canonical();
+            if !is_trusted(&address) {
+                return address;
+            }
+            address
+        }
+    };
     let mut furthest = peer;
     for line in headers.get_all("x-forwarded-for").iter().rev() {
         let Ok(line) = line.to_str() else { return peer };
@@ -42,12 +57,16 @@ mod tests {
     use super::*;
 
     fn seen(peer: &str, lines: &[&str]) -> String {
+        seen_by(Peer::Network(peer.parse().unwrap()), lines)
+    }
+
+    fn seen_by(peer: Peer, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append("x-forwarded-for", line.parse().unwrap());
         }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        of_client(peer.parse().unwrap(), &headers, &trusted).to_string()
+        of_client(peer, &headers, &trusted).to_string()
     }
 
     #[test]
@@ -71,6 +90,16 @@ mod tests {
     fn with_only_proxies_on_the_way_the_furthest_counts() {
         assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+    }
+
+    #[test]
+    fn whoever_may_open_the_unix_socket_is_a_trusted_proxy() {
+        assert_eq!(seen_by(Peer::Local, &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
+        assert_eq!(seen_by(Peer::Local, &["198.51.100.7, 10.0.0.2"]), "198.51.100.7");
+        assert_eq!(seen_by(Peer::Local, &[]), "127.0.0.1");
+        assert_eq!(seen_by(Peer::Local, &["unknown"]), "127.0.0.1");
+        // A proxy on this machine that is not trusted itself is the client.
+        assert_eq!(seen_by(Peer::Local, &["198.51.100.7, 127.0.0.1"]), "127.0.0.1");
     }
 
     #[test]

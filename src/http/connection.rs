@@ -10,13 +10,17 @@
 //! What cannot be read as a request at all is answered by hyper itself, with a bare
 //! status: 400, 414 or 431. There is no path yet that a problem could name.
 
+use super::address::Peer;
 use super::front::Front;
-use super::pipeline;
+use super::respond::Response;
+use super::{pipeline, redirect};
+use crate::base::ids::RequestId;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -72,18 +76,32 @@ pub(super) fn protocols(front: &Front) -> Protocols {
     builder
 }
 
+/// What is served on a connection.
+#[derive(Clone, Copy)]
+pub(super) enum Service {
+    /// The API and the pages, to this peer.
+    Everything(Peer),
+    /// Redirects to HTTPS.
+    Redirects,
+}
+
 /// Serves a connection to its end.
-pub(super) async fn serve<S>(socket: S, peer: IpAddr, front: Arc<Front>, protocols: &Protocols, halt: Halt)
-where
+pub(super) async fn serve<S>(
+    socket: S,
+    service: Service,
+    front: Arc<Front>,
+    protocols: &Protocols,
+    halt: Halt,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let timeouts = front.settings.timeouts;
     let mut socket = TimeoutStream::new(socket);
     socket.set_write_timeout(Some(timeouts.write));
-    let desk = Arc::new(Desk { front, peer, begun: AtomicU64::new(0), busy: AtomicUsize::new(0) });
+    let desk = Arc::new(Desk { front, service, begun: AtomicU64::new(0), busy: AtomicUsize::new(0) });
     let service = service_fn(|request| {
         let visit = Visitor::enter(&desk);
-        async move { Ok::<_, Infallible>(pipeline::answer(&visit.0.front, visit.0.peer, request).await) }
+        async move { Ok::<_, Infallible>(visit.0.answer(request).await) }
     });
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(Box::pin(socket)), service));
     let mut drain = pin!(halt.drain.cancelled());
@@ -119,11 +137,23 @@ where
 /// What a connection's requests share.
 struct Desk {
     front: Arc<Front>,
-    peer: IpAddr,
+    service: Service,
     /// Requests so far.
     begun: AtomicU64,
     /// Requests under way.
     busy: AtomicUsize,
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        match self.service {
+            Service::Everything(peer) => pipeline::answer(&self.front, peer, request).await,
+            Service::Redirects => {
+                let fresh_id = || RequestId::new(self.front.clock.now());
+                redirect::answer(&self.front.settings, &request, fresh_id)
+            }
+        }
+    }
 }
 
 /// A request while it is under way.

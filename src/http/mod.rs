@@ -1,8 +1,10 @@
 //! The HTTP room: bytes become typed requests here, and answers become bytes.
 //!
 //! ```text
-//! server      listeners, connection cap, shutdown
+//! server      connection cap, shutdown
+//! listener    what is listened on           tls      the server's certificate
 //! connection  one socket: protocol settings, timeouts
+//! redirect    plain HTTP that only sends people on to HTTPS
 //! pipeline    the life of one request, from head to access line
 //! router      the route table: what is where and who may call it
 //! auth        credentials and scopes        limits   rate limits
@@ -32,8 +34,10 @@ mod cors;
 mod front;
 mod json;
 mod limits;
+mod listener;
 mod pipeline;
 mod problem;
+mod redirect;
 mod request;
 mod respond;
 mod router;
@@ -41,12 +45,15 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use api::routes;
 pub use front::Front;
+pub use listener::Listener;
 pub use problem::{Problem, ProblemKind};
 pub use request::Ctx;
 pub use respond::{Answer, Body, Response};
 pub use router::{Auth, BodyRule, Handler, LimitClass, Route, TableError, Verb};
 pub use server::{Drained, serve};
 pub use settings::{HttpSettings, RateLimits, Timeouts};
+pub use tls::{Fingerprint, TlsError, TlsIdentity, Validity};

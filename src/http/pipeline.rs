@@ -2,15 +2,16 @@
 //! the way, a panic or a deadline included, ends in [`Visit::finish`], so every answer
 //! has the same headers and every request its access line.
 
+use super::address::{self, Peer};
 use super::auth;
 use super::body::{self, ReadBody};
+use super::cors;
 use super::front::Front;
 use super::limits::{Client, Standing};
 use super::problem::{Problem, ProblemKind};
 use super::request::{Caller, Ctx, RequestTag, decode_segment};
 use super::respond::{Answer, Body, Response};
 use super::router::{Auth, Found, LimitClass, Route};
-use super::{address, cors};
 use crate::base::ids::RequestId;
 use crate::domain::{Actor, Origin};
 use crate::telemetry::{Access, redact};
@@ -18,7 +19,7 @@ use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
-    HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Uri, Version};
@@ -26,10 +27,13 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// One year (RFC 6797). Other hosts below this one's name are not ours to speak for.
+const HSTS: &str = "max-age=31536000";
 
 /// Answers one request from `peer`.
-pub(super) async fn answer(front: &Arc<Front>, peer: IpAddr, request: Request<Incoming>) -> Response {
+pub(super) async fn answer(front: &Arc<Front>, peer: Peer, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
     let mut visit = Visit::begin(front, peer, &head, body);
     let work = tokio::time::timeout(front.settings.timeouts.request, visit.run(head));
@@ -61,7 +65,7 @@ struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    fn begin(front: &'a Arc<Front>, peer: IpAddr, head: &Parts, body: Incoming) -> Self {
+    fn begin(front: &'a Arc<Front>, peer: Peer, head: &Parts, body: Incoming) -> Self {
         let settings = &front.settings;
         let tag = RequestTag::of(&head.headers, || RequestId::new(front.clock.now()));
         let address = address::of_client(peer, &head.headers, &settings.trusted_proxies);
@@ -196,6 +200,9 @@ impl<'a> Visit<'a> {
             .entry(CONTENT_SECURITY_POLICY)
             .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if self.front.settings.hsts {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+        }
         if let Some(standing) = &self.standing {
             standing.decorate(headers);
         }

@@ -9,14 +9,19 @@
 //! GOAWAY, HTTP/1.1 a `Connection: close`); changes whose client has left are waited
 //! for as well; at the end of the grace time whatever is left is cut off.
 
-use super::connection::{self, Halt, Protocols};
+use super::address::Peer;
+use super::connection::{self, Halt, Protocols, Service};
 use super::front::Front;
+use super::listener::{Arrival, Listener};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +29,10 @@ use tokio_util::task::TaskTracker;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often full rate budgets are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain\r\nconnection: close\r\n\r\n\
+    this is HTTPS; let the address start with https://\n";
 
 /// How the server came to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +51,7 @@ pub enum Drained {
 /// Serves requests on `listeners` until `shutdown` is ready, then for at most `grace`
 /// finishes those under way.
 pub async fn serve(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     front: Arc<Front>,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
@@ -79,11 +88,11 @@ struct House {
 
 impl House {
     /// Takes connections from one listener until the day ends.
-    async fn open(self: Arc<Self>, listener: TcpListener) {
+    async fn open(self: Arc<Self>, listener: Listener) {
         while let Some(Ok(place)) = self.shut.run_until_cancelled(self.place()).await {
             let Some(accepted) = self.shut.run_until_cancelled(listener.accept()).await else { return };
             match accepted {
-                Ok((socket, peer)) => self.welcome(socket, peer.ip(), place),
+                Ok(arrival) => self.welcome(arrival, place),
                 // The peer changed its mind: its own affair.
                 Err(error) if is_peers(&error) => {}
                 Err(error) => {
@@ -101,18 +110,34 @@ impl House {
         Arc::clone(&self.places).acquire_owned().await
     }
 
-    fn welcome(self: &Arc<Self>, socket: TcpStream, peer: std::net::IpAddr, place: OwnedSemaphorePermit) {
-        // Answers leave in one piece; waiting to fill a packet only delays them.
-        if socket.set_nodelay(true).is_err() {
-            return;
-        }
+    fn welcome(self: &Arc<Self>, arrival: Arrival, place: OwnedSemaphorePermit) {
         let house = Arc::clone(self);
         self.connections.spawn(async move {
-            // Children, so that connections do not all wait on one lock.
-            let halt = Halt { drain: house.halt.drain.child_token(), cut: house.halt.cut.child_token() };
-            connection::serve(socket, peer, Arc::clone(&house.front), &house.protocols, halt).await;
+            match arrival {
+                Arrival::Plain(socket, peer) => house.serve(socket, Service::Everything(peer)).await,
+                Arrival::Unix(socket) => house.serve(socket, Service::Everything(Peer::Local)).await,
+                Arrival::Redirect(socket) => house.serve(socket, Service::Redirects).await,
+                Arrival::Tls(socket, peer, acceptor) => {
+                    let patience = house.front.settings.timeouts.first_head;
+                    let handshake = timeout(patience, shake_hands(socket, acceptor));
+                    // Nothing is under way before the handshake is done.
+                    let shaken = house.shut.run_until_cancelled(handshake).await;
+                    if let Some(Ok(Some(socket))) = shaken {
+                        house.serve(socket, Service::Everything(peer)).await;
+                    }
+                }
+            }
             drop(place);
         });
+    }
+
+    async fn serve<S>(&self, socket: S, service: Service)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        // Children, so that connections do not all wait on one lock.
+        let halt = Halt { drain: self.halt.drain.child_token(), cut: self.halt.cut.child_token() };
+        connection::serve(socket, service, Arc::clone(&self.front), &self.protocols, halt).await;
     }
 
     async fn sweep(self: Arc<Self>) {
@@ -142,6 +167,21 @@ impl House {
         self.connections.wait().await;
         left
     }
+}
+
+/// `None`: the peer does not speak TLS, or not with us.
+async fn shake_hands(mut socket: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
+    let mut first = [0];
+    // A handshake begins with 22 (RFC 8446 §5.1), a request with a letter. Hanging up on
+    // the latter without a word is what people cannot make sense of.
+    if socket.peek(&mut first).await.ok()? == 1 && first[0].is_ascii_uppercase() {
+        let _ = socket.write_all(SPEAK_TLS).await;
+        let _ = socket.shutdown().await;
+        return None;
+    }
+    // What goes wrong here is the peer's: it does not trust us, is too old, or is no client.
+    let shaken = acceptor.accept(socket).await;
+    shaken.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
 }
 
 fn is_peers(error: &io::Error) -> bool {

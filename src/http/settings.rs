@@ -15,6 +15,8 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<String>,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether answers tell browsers to use nothing but HTTPS from now on.
+    pub hsts: bool,
     /// Connections served at once.
     pub max_connections: usize,
     /// Largest body, in bytes.
@@ -77,6 +79,7 @@ impl HttpSettings {
             errors_base_url: "https://keyway.sh/errors/".to_owned(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            hsts: false,
             max_connections: 4_096,
             body_limit_bytes: 1 << 20,
             push_body_limit_bytes: 8 << 20,

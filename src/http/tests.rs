@@ -5,7 +5,7 @@ use super::request::{Caller, Ctx, RequestTag};
 use super::respond::Response;
 use super::router::{Auth, BodyRule, LimitClass, Route, Verb};
 use super::settings::{HttpSettings, RateLimits};
-use super::{Drained, serve};
+use super::{Drained, Listener, serve};
 use crate::base::{AccountName, Agent, Quota, Scope, SystemClock, ids::RequestId};
 use crate::domain::api_keys::{Label, NewApiKey};
 use crate::domain::{Origin, Services};
@@ -133,7 +133,7 @@ impl Server {
         front.services.add_account(alice.clone(), true, None).await.unwrap();
         let reader = mint(&front, &alice, &[Scope::ReadSecrets]).await;
         let everything = mint(&front, &alice, &Scope::ALL).await;
-        let running = tokio::spawn(serve(vec![listener], front, shutdown, grace));
+        let running = tokio::spawn(serve(vec![Listener::Plain(listener)], front, shutdown, grace));
         Self { reader, everything, address, stop, running }
     }
 

@@ -12,7 +12,9 @@ declare! {
     Server {
         /// Address and port to listen on. `0.0.0.0:8490` and `[::]:8490` mean every interface.
         listen: SocketAddr = "127.0.0.1:8490";
-        /// A Unix socket to listen on as well, for a proxy on the same machine.
+        /// A Unix socket to listen on as well, for a reverse proxy on the same machine. Its file
+        /// can be used by the user and the group that run keywayd; whoever can use it is believed
+        /// what `X-Forwarded-For` says, as if named in `trusted_proxies`.
         unix_socket: Option<PathBuf>, like "/run/keywayd/http.sock";
         /// The address that clients use, from which links and redirects are made. It follows
         /// `listen` unless given, and must be given when `listen` is not a loopback address.
@@ -47,16 +49,27 @@ declare! {
     }
 }
 
+impl Server {
+    /// Whether other machines reach this server by plain HTTP though nobody asked for it.
+    #[must_use]
+    pub fn is_plain_off_loopback(&self) -> bool {
+        let loopback = self.listen.ip().to_canonical().is_loopback();
+        let asked_for = self.insecure_http || !self.trusted_proxies.is_empty();
+        !loopback && !asked_for && self.tls.cert.is_none()
+    }
+}
+
 declare! {
     /// `[server.tls]`: HTTPS without a proxy.
     Tls {
-        /// File with the certificate and its chain, PEM. Read again when it changes.
+        /// File with the certificate and its chain, PEM. It and the key are read again when they
+        /// change, or on SIGHUP; connections stay open.
         cert: Option<PathBuf>, like "/etc/keywayd/tls/fullchain.pem";
         /// File with the certificate's private key, PEM.
         key: Option<PathBuf>, like "/etc/keywayd/tls/privkey.pem";
-        /// Address and port for plain HTTP that only redirects to HTTPS.
+        /// Address and port for plain HTTP that only redirects to `public_url`.
         redirect_listen: Option<SocketAddr>, like "0.0.0.0:80";
-        /// Tells browsers to use nothing but HTTPS from now on.
+        /// Tells browsers to use nothing but HTTPS for this host, for a year from their last visit.
         hsts: bool = true;
     }
 }

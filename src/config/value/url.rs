@@ -55,6 +55,16 @@ impl HttpOrigin {
         &self.text
     }
 
+    /// The host: a name, or an address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
+        match rest.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => rest.split(':').next().unwrap_or_default(),
+        }
+    }
+
     /// Whether the scheme is `https`.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -175,6 +185,18 @@ mod tests {
             ("http://10.0.0.7:8490/", "http://10.0.0.7:8490"),
         ] {
             assert_eq!(origin(text).as_deref(), Ok(spelt));
+        }
+    }
+
+    #[test]
+    fn the_host_of_an_origin() {
+        for (text, host) in [
+            ("https://a.example", "a.example"),
+            ("http://a.example:81", "a.example"),
+            ("http://10.0.0.7:81", "10.0.0.7"),
+            ("http://[::1]:81", "::1"),
+        ] {
+            assert_eq!(HttpOrigin::take(&Given::loose(text.to_owned())).unwrap().host(), host);
         }
     }
 
