@@ -31,6 +31,8 @@ pub(super) fn init(loaded: &Loaded, asked: &args::Init) -> Result<(), Failure> {
     // Asked for first: an abandoned prompt leaves nothing behind.
     let exists = data::directory(settings).has_database().unwrap_or(false);
     let chosen = if interactive && !exists { Some(password::obtain(asked.password_stdin)?) } else { None };
+    // A refusal must come before there is a database that is in the next attempt's way.
+    chosen.as_ref().map(Services::check_new_password).transpose()?;
     super::serve::runtime()?.block_on(async {
         let services = data::create(settings)?;
         let first = set_up(&services, asked.admin.clone(), chosen).await?;

@@ -38,8 +38,11 @@ impl Passwords {
 }
 
 impl Services {
-    /// Hashes a new password after checking that it is one.
-    pub(super) async fn hash_password(&self, password: SecretText) -> Result<PasswordHash> {
+    /// Checks the rules for new passwords.
+    ///
+    /// # Errors
+    /// Invalid.
+    pub fn check_new_password(password: &SecretText) -> Result<()> {
         if password.expose().chars().count() < PASSWORD_CHARS_MIN {
             return Err(Error::invalid(
                 "password",
@@ -49,6 +52,12 @@ impl Services {
         if password.len() > PASSWORD_BYTES_MAX {
             return Err(Error::invalid("password", format!("must have at most {PASSWORD_BYTES_MAX} bytes")));
         }
+        Ok(())
+    }
+
+    /// Hashes a new password after checking that it is one.
+    pub(super) async fn hash_password(&self, password: SecretText) -> Result<PasswordHash> {
+        Self::check_new_password(&password)?;
         self.0.passwords.run(move || PasswordHash::of(&password)).await
     }
 
