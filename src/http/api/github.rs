@@ -41,9 +41,7 @@ struct Installation {
 
 /// Without a GitHub App there is nothing to install, and so nothing is missing.
 async fn check_installation(ctx: Ctx) -> Answer {
-    let repository: Repository = ctx.json()?;
-    let name = RepoName::new(repository.repo_owner, repository.repo_name);
-    tracing::debug!(repo = %name, "installation asked for");
+    let Repository { repo_owner: _owner, repo_name: _name } = ctx.json()?;
     let install_url = ctx.settings().public_url.clone();
     ctx.ok(&Installation { installed: true, install_url })
 }
