@@ -8,12 +8,20 @@
 #![expect(clippy::panic, reason = "a panic that shows the answer at fault is how these tests speak")]
 
 mod harness;
+#[path = "../readers/mod.rs"]
+mod readers;
 
 mod accounts;
 mod api_keys;
 mod connections;
+mod durability;
 mod limits;
+mod many_connections;
+mod real_values;
 mod routes;
+mod samples;
+mod secrecy;
 mod secrets;
+mod start;
 mod vaults;
 mod wire;

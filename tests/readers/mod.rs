@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test that includes this uses its own part of it")]
 
 pub(crate) mod limits;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::io::Write;

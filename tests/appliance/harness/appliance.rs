@@ -15,6 +15,8 @@ use tempfile::TempDir;
 pub(crate) struct Appliance {
     home: TempDir,
     settings: Vec<(String, String)>,
+    /// What the server is run through.
+    prefix: Vec<String>,
     server: Option<Server>,
     /// A key of the account `admin` that may do everything.
     pub(crate) token: String,
@@ -45,19 +47,55 @@ impl Appliance {
 
     /// Starts one with `settings` in its environment.
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
-        let mut all = vec![("KEYWAYD_RATE_LIMIT__ENABLED".to_owned(), "false".to_owned())];
-        for (name, value) in settings {
-            all.retain(|(other, _)| other != name);
-            all.push(((*name).to_owned(), (*value).to_owned()));
-        }
+        let mut appliance = Self::new(settings);
+        appliance.launch().unwrap_or_else(|outcome| panic!("the first start failed: {outcome:?}"));
+        appliance.read_letter();
+        appliance
+    }
+
+    /// A directory for one that has never been started.
+    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().expect("a scratch directory can be made");
         let (token, password) = (String::new(), String::new());
-        let mut appliance = Self { home, settings: all, server: None, token, password };
-        appliance.launch().unwrap_or_else(|outcome| panic!("the first start failed: {outcome:?}"));
-        let letter = fs::read_to_string(appliance.data_dir().join("first-login")).expect("there is a letter");
-        appliance.token = written_in(&letter, "token:");
-        appliance.password = written_in(&letter, "password:");
+        let mut appliance =
+            Self { home, settings: Vec::new(), prefix: Vec::new(), server: None, token, password };
+        appliance.set("KEYWAYD_RATE_LIMIT__ENABLED", "false");
+        for (name, value) in settings {
+            appliance.set(name, value);
+        }
         appliance
+    }
+
+    /// A copy of this one's data, which is at rest, in a directory of its own.
+    pub(crate) fn copy(&self) -> Self {
+        assert!(self.server.is_none(), "it runs");
+        let mut copy = Self::new(&[]);
+        copy.settings.clone_from(&self.settings);
+        (copy.token, copy.password) = (self.token.clone(), self.password.clone());
+        fs::create_dir(copy.data_dir()).expect("the directory can be made");
+        for entry in fs::read_dir(self.data_dir()).expect("the data can be read") {
+            let from = entry.expect("an entry can be read").path();
+            let to = copy.data_dir().join(from.file_name().expect("files have names"));
+            fs::copy(&from, to).expect("a file can be copied");
+        }
+        copy
+    }
+
+    /// Learns the administrator's credentials from the letter that the first start wrote.
+    pub(crate) fn read_letter(&mut self) {
+        let letter = fs::read_to_string(self.data_dir().join("first-login")).expect("there is a letter");
+        self.token = written_in(&letter, "token:");
+        self.password = written_in(&letter, "password:");
+    }
+
+    /// The directory that everything of this appliance is in.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Runs the server through `command` from now on, which must in the end become it.
+    pub(crate) fn through(&mut self, command: &[&str]) {
+        self.prefix = command.iter().map(|&word| word.to_owned()).collect();
     }
 
     /// The directory of the data.
@@ -135,8 +173,12 @@ impl Appliance {
 
     /// The program in this appliance's environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = keywayd();
-        command.envs(self.settings.iter().map(|(name, value)| (name, value))).current_dir(self.home.path());
+        self.prepared(keywayd())
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        let settings = self.settings.iter().map(|(name, value)| (name, value));
+        command.env_clear().envs(settings).current_dir(self.home());
         command
     }
 
@@ -148,7 +190,14 @@ impl Appliance {
     /// Tries to start the server; how it ended, if it did not come up.
     pub(crate) fn launch(&mut self) -> Result<(), Outcome> {
         assert!(self.server.is_none(), "it runs already");
-        let mut command = self.command();
+        let mut command = match self.prefix.split_first() {
+            None => self.command(),
+            Some((program, arguments)) => {
+                let mut command = self.prepared(Command::new(program));
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_keywayd"));
+                command
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(self.data_dir()).args(["--listen", "127.0.0.1:0"]);
         self.server = Some(Server::spawn(&mut command)?);
         Ok(())

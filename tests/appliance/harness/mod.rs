@@ -3,15 +3,23 @@
 
 mod answer;
 mod appliance;
+pub(crate) mod disk;
 mod http;
 mod log;
 
 pub(crate) use answer::{Answer, is_time, is_uuid, members};
-pub(crate) use appliance::{Appliance, keywayd, run};
+pub(crate) use appliance::{Appliance, Outcome, keywayd, run, snapshot};
 pub(crate) use http::{Client, Request, Wire};
 pub(crate) use log::Log;
 
+use std::io::Write;
 use std::time::Duration;
 
 /// After this long a wait has failed. Far longer than anything takes, so that a slow machine fails no test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says loudly that something is not tested here. Not by `eprintln!`, which the test harness keeps to itself when a
+/// test passes.
+pub(crate) fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}
