@@ -2,9 +2,11 @@
 //! each room's own small struct, opens the store, and decides what starts and stops
 //! in which order.
 
+mod background;
 mod certificate;
 mod data;
 mod first_start;
+mod forward;
 mod operate;
 mod serve;
 mod sockets;
@@ -40,6 +42,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::User(user) => operate::user(user),
         Command::Repo(repo) => operate::repo(repo),
         Command::Token(args::Token::Create(token)) => operate::create_token(token),
+        Command::Audit(audit) => operate::audit(audit),
         Command::Config(command) => configuration(command),
         Command::Healthcheck(check) => {
             healthcheck::run(&load(&check.place.overrides())?.settings.server, check.json)

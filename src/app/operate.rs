@@ -2,9 +2,14 @@
 //! itself when no server runs.
 
 use super::{data, load};
-use crate::cli::admin::{self, Password, Request, TokenOrder};
+use crate::cli::admin::{self, Password, Reply, Request, TokenOrder};
 use crate::cli::args::{self, Place};
+use crate::cli::audit::{Question, Statement};
 use crate::cli::{Failure, password, socket};
+use crate::config::Settings;
+use crate::domain::Services;
+use crate::store::DataDir;
+use tokio::runtime::Runtime;
 
 /// `keywayd user …`
 pub(super) fn user(command: args::User) -> Result<(), Failure> {
@@ -58,18 +63,71 @@ pub(super) fn create_token(token: args::TokenCreate) -> Result<(), Failure> {
     act(&token.place, Request::CreateToken(order), token.json)
 }
 
+/// `keywayd audit …`
+pub(super) fn audit(command: args::Audit) -> Result<(), Failure> {
+    match command {
+        args::Audit::Verify(verify) => {
+            let question = Question::Verify { checkpoint: verify.head };
+            act(&verify.place, Request::Audit(question), verify.json)
+        }
+        args::Audit::Head(head) => act(&head.place, Request::Audit(Question::Head), false),
+        args::Audit::Export(export) => {
+            let mut appliance = Appliance::at(&export.place)?;
+            let mut after = 0;
+            loop {
+                let question = Question::Export { after, since: export.since };
+                let reply = appliance.ask(Request::Audit(question))?;
+                admin::show(&reply, false)?;
+                match reply {
+                    Reply::Audit(Statement::Entries(piece)) if !piece.end => after = piece.last,
+                    _ => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
 fn act(place: &Place, request: Request, json: bool) -> Result<(), Failure> {
-    let loaded = load(&place.overrides())?;
-    let dir = data::directory(&loaded.settings);
-    data::become_owner(&dir)?;
-    let reply = match socket::ask(dir.path(), &request) {
-        Some(answer) => answer?,
-        None => super::serve::runtime()?.block_on(async {
-            let services = data::open(&loaded.settings, data::lock(&dir)?)?;
-            let reply = admin::execute(&services, request).await;
-            services.close().await;
-            reply
-        })?,
-    };
+    let reply = Appliance::at(place)?.ask(request)?;
     admin::show(&reply, json)
+}
+
+/// The data of a place: within reach through the server that runs there, or opened by
+/// this process, from the first request on that finds no server.
+struct Appliance {
+    settings: Settings,
+    dir: DataDir,
+    opened: Option<(Runtime, Services)>,
+}
+
+impl Appliance {
+    fn at(place: &Place) -> Result<Self, Failure> {
+        let settings = load(&place.overrides())?.settings;
+        let dir = data::directory(&settings);
+        data::become_owner(&dir)?;
+        Ok(Self { settings, dir, opened: None })
+    }
+
+    fn ask(&mut self, request: Request) -> Result<Reply, Failure> {
+        if self.opened.is_none() {
+            if let Some(answer) = socket::ask(self.dir.path(), &request) {
+                return answer;
+            }
+            let runtime = super::serve::runtime()?;
+            let services = data::open(&self.settings, data::lock(&self.dir)?)?;
+            self.opened = Some((runtime, services));
+        }
+        match &self.opened {
+            Some((runtime, services)) => runtime.block_on(admin::execute(services, request)),
+            None => Err(Failure::ours("the data was opened and is not open")),
+        }
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        if let Some((runtime, services)) = &self.opened {
+            runtime.block_on(services.close());
+        }
+    }
 }

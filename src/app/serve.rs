@@ -4,8 +4,9 @@
 //! new connections, requests under way, the operator's commands, what is still in
 //! memory, the store.
 
+use super::forward::Forwarder;
 use super::sockets::{Passed, Sockets};
-use super::{certificate, data, first_start, supervisor};
+use super::{background, certificate, data, first_start, supervisor};
 use crate::base::{AccountName, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
@@ -21,8 +22,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How often what is counted in memory is written.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How long operator's commands may go on after the last request.
 const OPERATOR_GRACE: Duration = Duration::from_secs(5);
 /// How long everything else may take at the end: what is in memory, closing the store.
@@ -75,6 +74,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let socket = AdminSocket::bind(&settings.storage.data_dir)
         .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
+    let forwarder = settings.audit.forward.as_ref().map(Forwarder::new).transpose()?;
     let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
     let stop = stop_signals(grace + OPERATOR_GRACE + CLOSING_GRACE)?;
     let hangups = listen_for(SignalKind::hangup())?;
@@ -85,7 +85,7 @@ async fn serve(
     let operators = TaskTracker::new();
     let until_quit = || quit.clone();
     tasks.spawn(until_quit().run_until_cancelled_owned(socket.serve(services.clone(), operators.clone())));
-    tasks.spawn(until_quit().run_until_cancelled_owned(flush(services.clone())));
+    background::start(services, forwarder, &tasks, &quit);
     tasks.spawn(until_quit().run_until_cancelled_owned(supervisor::watchdog(services.clone())));
     tasks.spawn(until_quit().run_until_cancelled_owned(certificate::keep_fresh(identity.clone(), hangups)));
     tasks.close();
@@ -108,17 +108,6 @@ async fn serve(
     let _ = tokio::time::timeout(OPERATOR_GRACE, operators.wait()).await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Writes what is counted in memory, for ever.
-async fn flush(services: Services) {
-    let mut ticks = tokio::time::interval(FLUSH_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = services.flush_usage().await {
-            tracing::warn!(%error, "the use of API keys could not be written; trying again");
-        }
-    }
 }
 
 fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {

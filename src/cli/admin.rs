@@ -2,6 +2,7 @@
 //! is shown. The same [`execute`] runs inside the server, for requests that come in
 //! through its socket, and in the command itself when no server runs.
 
+use super::audit;
 use super::output::{self, Failure};
 use crate::base::secret::exposed;
 use crate::base::{AccountName, EnvironmentName, RepoName, Role, Scopes, SecretText, SystemClock};
@@ -68,6 +69,8 @@ pub enum Request {
     ListRoles,
     /// Mint an API key.
     CreateToken(TokenOrder),
+    /// Ask about the audit log.
+    Audit(audit::Question),
 }
 
 /// A password on its way to the server.
@@ -110,6 +113,8 @@ pub enum Reply {
         /// What is kept about it.
         record: serde_json::Value,
     },
+    /// About the audit log.
+    Audit(audit::Statement),
 }
 
 /// Does what is asked.
@@ -146,6 +151,7 @@ pub async fn execute(services: &Services, request: Request) -> Result<Reply, Fai
         }
         Request::ListRoles => Ok(Reply::Roles(services.repo_roles().await?)),
         Request::CreateToken(order) => create_token(services, order).await,
+        Request::Audit(question) => audit::answer(services, question).await.map(Reply::Audit),
     }
 }
 
@@ -206,6 +212,7 @@ pub fn show(reply: &Reply, json: bool) -> Result<(), Failure> {
             pretty(&record)?;
         }
         Reply::Token { token, .. } => output::data(token.0.expose()),
+        Reply::Audit(statement) => audit::show(statement, json)?,
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 //! `--help` prints.
 #![expect(missing_docs, reason = "clap forbids comments on flattened arguments; help is tested instead")]
 
-use super::values;
+use super::{audit, values};
 use crate::{
-    base::{AccountName, EnvironmentName, RepoName, Role, Scopes},
+    base::{AccountName, EnvironmentName, RepoName, Role, Scopes, Timestamp},
     config::Overrides,
+    domain::audit_log::Head,
 };
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
@@ -52,6 +53,9 @@ pub enum Command {
     /// Make API keys.
     #[command(subcommand, disable_help_subcommand = true)]
     Token(Token),
+    /// Verify and export the record of who did what.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Audit(Audit),
     /// Check and show the configuration.
     #[command(subcommand, disable_help_subcommand = true)]
     Config(Config),
@@ -284,6 +288,54 @@ pub struct TokenCreate {
     /// Print JSON: the key, and what was recorded about it.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `keywayd audit`.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    Verify(AuditVerify),
+    Export(AuditExport),
+    Head(AuditHead),
+}
+
+/// Check that the audit log is as it was written.
+///
+/// Walks the whole chain and tells the first place where an entry was altered, removed, added or
+/// moved, and up to where the log is sound. That the newest entries were cut off, or the whole
+/// file put back to an older state, is found with a checkpoint that was kept elsewhere.
+#[derive(Args, Debug)]
+pub struct AuditVerify {
+    /// Checkpoint that `keywayd audit head` once printed.
+    #[arg(long, value_name = "CHECKPOINT", value_parser = audit::checkpoint)]
+    pub head: Option<Head>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Print the audit log, oldest entry first.
+#[derive(Args, Debug)]
+pub struct AuditExport {
+    /// Leave out what is older: a time, a day such as `2026-01-15`, or how long ago, such as `30d`.
+    #[arg(long, value_name = "TIME", value_parser = audit::moment)]
+    pub since: Option<Timestamp>,
+    /// How entries are written: `jsonl`, one JSON document per line.
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl", hide_default_value = true)]
+    #[arg(value_parser = ["jsonl"], hide_possible_values = true)]
+    pub format: String,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Print where the audit log ends, as a checkpoint for `keywayd audit verify`.
+///
+/// Keep it where whoever can write the data directory cannot.
+#[derive(Args, Debug)]
+pub struct AuditHead {
     #[command(flatten)]
     pub place: Place,
 }

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod audit;
 pub mod healthcheck;
 pub mod output;
 pub mod password;

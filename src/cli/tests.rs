@@ -40,6 +40,10 @@ fn every_form_of_the_contract_is_read() {
         "repo grant acme/app alice write",
         "repo revoke acme/app alice",
         "repo list --json --config /c",
+        "audit verify --json --data-dir /d",
+        "audit export --since 30d --format jsonl",
+        "audit export --since 2026-01-15T10:00:00Z",
+        "audit head --config /c",
         "config check --config /c",
         "config show --data-dir /d",
         "config example",
@@ -106,7 +110,7 @@ fn what_is_wrong_is_said_in_words() {
 #[test]
 fn commands_that_are_not_there_are_not_pretended() {
     for line in
-        ["backup f", "restore f", "verify", "compact", "key rotate", "audit head", "export f", "doctor"]
+        ["backup f", "restore f", "verify", "compact", "key rotate", "audit prune", "export f", "doctor"]
     {
         assert!(read(line).is_err(), "{line}");
     }

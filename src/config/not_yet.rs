@@ -10,8 +10,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "master_key.env",
     "identity.github",
     "auth",
-    "audit.retention_days",
-    "audit.forward",
     "backup",
     "integrations",
     "outbound",

@@ -1,5 +1,4 @@
-//! Reading the audit log: the activity that people see, and what the machine's
-//! administrator does with the log as a whole.
+//! Activity: the audit log as people see it, filtered and in pages.
 //!
 //! The entries of a vault, and those of a user, are counted through. So a page without
 //! filters, and the number of all entries, cost the same however long the log is. With
@@ -7,7 +6,6 @@
 //! entries is known only as far as the search went: `total` is then the number found up
 //! to the end of the page, and one more if there is more.
 
-use super::activity::operator_entry;
 use super::secrets::Authors;
 use super::vaults::rfc_3339;
 use super::{Actor, Error, Result, Services};
@@ -15,9 +13,8 @@ use crate::base::ids::{EntryId, UserId, VaultId};
 use crate::base::{EnvironmentName, Page, Paged, Platform, RepoName, SecretName, Timestamp};
 pub use crate::store::records::Action;
 use crate::store::records::{CredentialKind, Entry};
-use crate::store::{AuditLog, AuditReport, Head, Journal, StoreError, View};
+use crate::store::{AuditLog, Journal, StoreError, View};
 use serde::Serialize;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Which entries are wanted.
@@ -145,37 +142,13 @@ pub struct Metadata {
     pub request_id: Option<String>,
 }
 
-/// An entry as it is exported: its number in the chain, and all the rest.
-#[derive(Clone, Debug, Serialize)]
-struct ExportedEntry {
-    sequence: u64,
-    #[serde(flatten)]
-    entry: Activity,
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// Some of the log, written out.
-#[derive(Clone, Debug, Default)]
-pub struct Exported {
-    /// One JSON document per entry.
-    pub lines: Vec<String>,
-    /// Number of the last entry that was looked at.
-    pub last: u64,
-    /// Whether that was the end of the log.
-    pub end: bool,
-}
-
 /// Clocks are set back now and then. A search by time looks this much further than asked.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60 * 60);
-/// Most entries looked at for one piece of an export.
-const EXPORTED_AT_ONCE: usize = 5_000;
-/// Most entries that leave the log in one step.
-const PRUNED_AT_ONCE: usize = 1_000;
-
 impl Services {
     /// What happened, newest first: in the vault of `repo`, or what the actor did. An API
     /// key that is limited to repositories or environments sees of the latter only what
@@ -205,107 +178,6 @@ impl Services {
                 Ok(tokio::task::spawn_blocking(read).await.map_err(Error::internal)??)
             }
         }
-    }
-
-    /// Walks the whole audit log and says whether it is as it was written.
-    ///
-    /// # Errors
-    /// If the store fails; what is wrong with the log is in the report.
-    pub async fn verify_audit(&self, checkpoint: Option<Head>) -> Result<AuditReport> {
-        self.read_long(move |view| view.audit().verify(checkpoint)).await
-    }
-
-    /// Where the audit log ends, to be kept elsewhere.
-    ///
-    /// # Errors
-    /// If the store fails or the head is damaged.
-    pub async fn audit_head(&self) -> Result<Head> {
-        Ok(self.store().read(|view| view.audit().head())?)
-    }
-
-    /// Writes out a piece of the audit log: entries behind number `after` that are not
-    /// older than `since`. To be called with the last number it told until the end.
-    ///
-    /// # Errors
-    /// If the store fails or an entry is damaged.
-    pub async fn export_audit(&self, after: u64, since: Option<Timestamp>) -> Result<Exported> {
-        self.read_long(move |view| {
-            let mut authors = Authors::new(view);
-            let mut found = Vec::new();
-            let (mut looked, mut exported) = (0, Exported { last: after, end: true, ..Exported::default() });
-            view.audit().after(after, |sequence, entry| {
-                if looked == EXPORTED_AT_ONCE {
-                    exported.end = false;
-                    return ControlFlow::Break(());
-                }
-                (looked, exported.last) = (looked + 1, sequence);
-                if since.is_none_or(|since| entry.at >= since) {
-                    found.push((sequence, entry));
-                }
-                ControlFlow::Continue(())
-            })?;
-            for (sequence, entry) in found {
-                let line = ExportedEntry { sequence, entry: shown(&mut authors, entry)? };
-                let line = serde_json::to_string(&line);
-                exported.lines.push(line.map_err(|error| StoreError::unwritable("audit entry", &error))?);
-            }
-            Ok(exported)
-        })
-        .await
-    }
-
-    /// Notes that the machine's administrator exports the audit log.
-    ///
-    /// # Errors
-    /// If the write fails.
-    pub async fn note_audit_export(&self) -> Result<()> {
-        let note = operator_entry(self.now(), Action::AuditExported);
-        self.store()
-            .write(move |_, batch| {
-                batch.audit(note);
-                Ok(())
-            })
-            .await
-    }
-
-    /// Lets go of entries past their retention; returns how many. What is left can be
-    /// verified as before.
-    ///
-    /// # Errors
-    /// If the store fails, or the chain is broken where entries should leave.
-    pub async fn prune_audit(&self) -> Result<u64> {
-        let before = self.now().minus(self.settings().audit_time());
-        let mut pruned = 0;
-        loop {
-            let step = move |view: View<'_>, batch: &mut crate::store::Batch<'_>| {
-                view.audit().prune(batch, before, PRUNED_AT_ONCE)
-            };
-            let count = self.store().write(step).await?;
-            pruned += count as u64;
-            if count < PRUNED_AT_ONCE {
-                break;
-            }
-        }
-        if pruned > 0 {
-            let note = operator_entry(self.now(), Action::AuditPruned);
-            let note = note.regarding(format!("{pruned} entries from before {before}"));
-            self.store()
-                .write(move |_, batch| {
-                    batch.audit(note);
-                    Ok::<_, Error>(())
-                })
-                .await?;
-        }
-        Ok(pruned)
-    }
-
-    async fn read_long<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(View<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T> {
-        let services = self.clone();
-        let read = tokio::task::spawn_blocking(move || services.store().read(read));
-        Ok(read.await.map_err(Error::internal)??)
     }
 }
 
@@ -397,7 +269,7 @@ fn readable(entry: Result<Option<Entry>, StoreError>) -> Result<Option<Entry>, S
     }
 }
 
-fn shown(authors: &mut Authors<'_>, entry: Entry) -> Result<Activity, StoreError> {
+pub(super) fn shown(authors: &mut Authors<'_>, entry: Entry) -> Result<Activity, StoreError> {
     let actor = match entry.actor {
         Some(actor) => Some(ActivityActor {
             id: actor.user,

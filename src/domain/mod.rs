@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod actor;
 pub mod api_keys;
+pub mod audit_log;
 mod auth;
 mod contents;
 pub mod dotenv;

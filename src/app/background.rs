@@ -1,0 +1,90 @@
+//! What the server does without being asked: writing what is counted in memory,
+//! purging what was deleted long ago, letting old audit entries go, copying new ones.
+
+use super::forward::Forwarder;
+use crate::domain::Services;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often what is counted in memory is written.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often new audit entries are copied.
+const FORWARD_EVERY: Duration = Duration::from_secs(1);
+/// How often what is overdue is looked for; also at start, and when something was purged by hand.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Starts everything; it ends with `quit`.
+pub(super) fn start(
+    services: &Services,
+    forwarder: Option<Forwarder>,
+    tasks: &TaskTracker,
+    quit: &CancellationToken,
+) {
+    tasks.spawn(quit.clone().run_until_cancelled_owned(flush(services.clone())));
+    tasks.spawn(quit.clone().run_until_cancelled_owned(sweep(services.clone())));
+    if let Some(forwarder) = forwarder {
+        tasks.spawn(forward(services.clone(), forwarder, quit.clone()));
+    }
+}
+
+async fn flush(services: Services) {
+    let mut ticks = interval(FLUSH_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = services.flush_usage().await {
+            tracing::warn!(%error, "the use of API keys could not be written; trying again");
+        }
+    }
+}
+
+async fn sweep(services: Services) {
+    let mut ticks = interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = services.sweep_wanted() => {}
+        }
+        match services.purge_overdue().await {
+            Ok(purged) if purged.is_something() => tracing::info!(
+                secrets = purged.secrets,
+                environments = purged.environments,
+                vaults = purged.vaults,
+                versions = purged.versions,
+                "purged what was overdue"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, cause = ?error.cause, "the trash could not be purged"),
+        }
+        match services.prune_audit().await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "let audit entries go that were past their retention"),
+            Err(error) => tracing::error!(
+                %error, cause = ?error.cause,
+                "audit entries past their retention are kept; run `keywayd audit verify`"
+            ),
+        }
+    }
+}
+
+async fn forward(services: Services, mut forwarder: Forwarder, quit: CancellationToken) {
+    let mut ticks = interval(FORWARD_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    while quit.run_until_cancelled(ticks.tick()).await.is_some() {
+        match forwarder.round(&services).await {
+            Ok(()) => failing = false,
+            // Once is enough: what is missing is copied as soon as it works again.
+            Err(_) if failing => {}
+            Err(error) => {
+                failing = true;
+                tracing::error!(error = %error.message, "audit entries are not copied; trying again every second");
+            }
+        }
+    }
+    if let Err(error) = forwarder.round(&services).await {
+        tracing::error!(error = %error.message, "the last audit entries are copied at the next start");
+    }
+}
