@@ -125,5 +125,6 @@ fn settings() -> Outcome<Settings> {
         value_limit_bytes: 64 << 10,
         environment_limit_bytes: 1 << 20,
         read_audit: ReadAudit::Durable,
+        audit_days: 365,
     })
 }
