@@ -124,11 +124,18 @@ impl Server {
     }
 
     async fn start_with_grace(grace: Duration, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        Self::serving(front(change), grace).await
+    }
+
+    async fn of(front: Arc<Front>) -> Self {
+        Self::serving(front, Duration::from_secs(60)).await
+    }
+
+    async fn serving(front: Arc<Front>, grace: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        let front = front(change);
         let alice = AccountName::parse("alice").unwrap();
         front.services.add_account(alice.clone(), true, None).await.unwrap();
         let reader = mint(&front, &alice, &[Scope::ReadSecrets]).await;
@@ -209,3 +216,4 @@ mod answers;
 mod api;
 mod connections;
 mod history;
+mod permissions;
