@@ -1,5 +1,7 @@
 //! The store by itself: sealing at its place, groups, and a disk that fails.
 
+mod faults;
+
 use super::records::{Account, User};
 use super::tables::USERS;
 use super::*;

@@ -251,7 +251,8 @@ impl Server {
         };
         let words = line.split("listening on http://").nth(1).expect("the line contains it");
         let address = words.split_whitespace().next().expect("an address follows");
-        let address = address.parse().unwrap_or_else(|_| panic!("no address in `{line}`"));
+        let address =
+            address.trim_end_matches(',').parse().unwrap_or_else(|_| panic!("no address in `{line}`"));
         Ok(Self { process, address, log })
     }
 }
