@@ -124,6 +124,14 @@ impl Server {
     }
 
     async fn start_with_grace(grace: Duration, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        Self::start_on(grace, change, Listener::Plain).await
+    }
+
+    async fn start_on(
+        grace: Duration,
+        change: impl FnOnce(&mut HttpSettings),
+        kind: impl FnOnce(TcpListener) -> Listener,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -133,7 +141,7 @@ impl Server {
         front.services.add_account(alice.clone(), true, None).await.unwrap();
         let reader = mint(&front, &alice, &[Scope::ReadSecrets]).await;
         let everything = mint(&front, &alice, &Scope::ALL).await;
-        let running = tokio::spawn(serve(vec![Listener::Plain(listener)], front, shutdown, grace));
+        let running = tokio::spawn(serve(vec![kind(listener)], front, shutdown, grace));
         Self { reader, everything, address, stop, running }
     }
 
@@ -209,3 +217,4 @@ mod answers;
 mod api;
 mod connections;
 mod history;
+mod tls;
