@@ -298,49 +298,24 @@ fn every_entry_of_the_list_of_unsupported_settings_names_one() {
     }
 }
 
-/// The keys that are not set by default, whose line in the example is only an example.
-fn without_default() -> Vec<String> {
-    let mut items = Vec::new();
-    Settings::default().describe("", &mut items);
-    let keys = items.into_iter().filter_map(|item| match item {
-        table::Item::Key(key) if key.value.is_none() => Some(key.path),
-        _ => None,
-    });
-    keys.filter(|path| !not_yet::covers(not_yet::NOT_YET, path)).collect()
-}
-
-/// Takes the comment signs off the settings of the example that show their default, and
-/// lists the keys of the others.
-fn uncommented() -> (String, Vec<String>) {
-    let (optional, mut left, mut table) = (without_default(), Vec::new(), String::new());
-    let mut text = String::new();
-    for line in example().lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            table = format!("{name}.");
+/// Takes the comment signs off all settings of the example.
+fn uncommented() -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(setting) if setting.starts_with(|first: char| first.is_ascii_lowercase()) => {
+            format!("{setting}\n")
         }
-        match line.strip_prefix('#').and_then(|setting| Some((setting, setting.split_once(" = ")?.0))) {
-            Some((setting, key)) if key.starts_with(|first: char| first.is_ascii_lowercase()) => {
-                let path = format!("{table}{key}");
-                if optional.contains(&path) { left.push(path) } else { text += &format!("{setting}\n") }
-            }
-            _ => text += &format!("{line}\n"),
-        }
-    }
-    (text, left)
+        _ => format!("{line}\n"),
+    };
+    example().lines().map(line).collect()
 }
 
 #[test]
-fn the_example_has_every_setting_and_says_the_defaults() {
-    let (text, mut left) = uncommented();
-    let world = World { not_yet: not_yet::NOT_YET, ..World::file(text.leak()) };
+fn the_example_is_valid_with_every_setting_uncommented_and_says_the_defaults() {
+    let world = World { not_yet: not_yet::NOT_YET, ..World::file(uncommented().leak()) };
     let loaded = world.load().unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(format!("{:?}", loaded.settings), format!("{:?}", World::default().settings()));
-    let set = loaded.origins.len() + left.len();
+    let set = loaded.origins.len();
     assert_eq!(set, Layers::new::<Settings>(not_yet::NOT_YET).supported_keys(), "the example lacks settings");
-    left.sort();
-    let mut optional = without_default();
-    optional.sort();
-    assert_eq!(left, optional);
 }
 
 #[test]
