@@ -124,14 +124,22 @@ impl Server {
     }
 
     async fn start_with_grace(grace: Duration, change: impl FnOnce(&mut HttpSettings)) -> Self {
-        Self::serving(front(change), grace).await
+        Self::serving(front(change), grace, Listener::Plain).await
     }
 
     async fn of(front: Arc<Front>) -> Self {
-        Self::serving(front, Duration::from_secs(60)).await
+        Self::serving(front, Duration::from_secs(60), Listener::Plain).await
     }
 
-    async fn serving(front: Arc<Front>, grace: Duration) -> Self {
+    async fn start_on(
+        grace: Duration,
+        change: impl FnOnce(&mut HttpSettings),
+        kind: impl FnOnce(TcpListener) -> Listener,
+    ) -> Self {
+        Self::serving(front(change), grace, kind).await
+    }
+
+    async fn serving(front: Arc<Front>, grace: Duration, kind: impl FnOnce(TcpListener) -> Listener) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -140,7 +148,7 @@ impl Server {
         front.services.add_account(alice.clone(), true, None).await.unwrap();
         let reader = mint(&front, &alice, &[Scope::ReadSecrets]).await;
         let everything = mint(&front, &alice, &Scope::ALL).await;
-        let running = tokio::spawn(serve(vec![Listener::Plain(listener)], front, shutdown, grace));
+        let running = tokio::spawn(serve(vec![kind(listener)], front, shutdown, grace));
         Self { reader, everything, address, stop, running }
     }
 
@@ -217,3 +225,4 @@ mod api;
 mod connections;
 mod history;
 mod permissions;
+mod tls;
