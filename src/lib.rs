@@ -14,6 +14,7 @@
 //! store      table catalogue, record codec, the writer (group commit), snapshots, migrations, backup
 //! domain     actor, permissions, errors, ports; one file for each subject the product speaks of
 //! http       server, router, request, auth, respond, problem, limits; `api/` has one file per resource
+//! web        the pages people see
 //! cli        arguments, output, the operator's commands
 //! app        the composition root: the only room that knows every other; start and stop order
 //! ```
@@ -32,6 +33,7 @@
 //! store      → base crypto
 //! domain     → base crypto store
 //! http       → base telemetry domain
+//! web        → base domain http
 //! cli        → base config domain
 //! app        → everything
 //! ```
@@ -52,6 +54,7 @@
 //! argon2            → crypto
 //! chacha20poly1305  → crypto
 //! hmac              → crypto
+//! jsonwebtoken      → crypto::session
 //! getrandom         → base::random
 //! hyper             → http
 //! hyper-util        → http
@@ -63,6 +66,7 @@
 //! x509-cert         → http
 //! listenfd          → app
 //! sd-notify         → app
+//! maud              → web
 //! ureq              → cli
 //! toml              → config
 //! ```
@@ -88,3 +92,4 @@ pub mod domain;
 pub mod http;
 pub mod store;
 pub mod telemetry;
+pub mod web;

@@ -65,7 +65,7 @@ fn act(place: &Place, request: Request, json: bool) -> Result<(), Failure> {
     let reply = match socket::ask(dir.path(), &request) {
         Some(answer) => answer?,
         None => super::serve::runtime()?.block_on(async {
-            let services = data::open(&loaded.settings, data::lock(&dir)?)?;
+            let services = data::open(&loaded.settings, data::lock(&dir)?, None)?;
             let reply = admin::execute(&services, request).await;
             services.close().await;
             reply

@@ -13,6 +13,7 @@ use crate::config::{self, Loaded, Settings};
 use crate::domain::Services;
 use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts, TlsIdentity};
 use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::web;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use tokio_util::task::TaskTracker;
 
 /// How often what is counted in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often ended sessions and unused codes are deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long operator's commands may go on after the last request.
 const OPERATOR_GRACE: Duration = Duration::from_secs(5);
 /// How long everything else may take at the end: what is in memory, closing the store.
@@ -58,7 +61,7 @@ async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
     let dir = data::directory(settings);
     let new = loaded.file.is_none() && matches!(dir.has_database(), Ok(false));
     if !new {
-        return data::open(settings, data::lock(&dir)?);
+        return data::open(settings, data::lock(&dir)?, None);
     }
     let services = data::create(settings)?;
     let name = AccountName::parse("admin").map_err(Failure::ours)?;
@@ -78,7 +81,8 @@ async fn serve(
     let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
     let stop = stop_signals(grace + OPERATOR_GRACE + CLOSING_GRACE)?;
     let hangups = listen_for(SignalKind::hangup())?;
-    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), http::routes())
+    let routes = [http::routes(), web::routes()].concat();
+    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &routes)
         .map_err(Failure::ours)?;
 
     let (tasks, quit) = (TaskTracker::new(), CancellationToken::new());
@@ -88,6 +92,7 @@ async fn serve(
     tasks.spawn(until_quit().run_until_cancelled_owned(flush(services.clone())));
     tasks.spawn(until_quit().run_until_cancelled_owned(supervisor::watchdog(services.clone())));
     tasks.spawn(until_quit().run_until_cancelled_owned(certificate::keep_fresh(identity.clone(), hangups)));
+    tasks.spawn(until_quit().run_until_cancelled_owned(sweep(services.clone())));
     tasks.close();
     warn_about(settings);
     if services.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
@@ -117,6 +122,17 @@ async fn flush(services: Services) {
         ticks.tick().await;
         if let Err(error) = services.flush_usage().await {
             tracing::warn!(%error, "the use of API keys could not be written; trying again");
+        }
+    }
+}
+
+/// Deletes what nobody can use any more, for ever.
+async fn sweep(services: Services) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = services.sweep_sign_ins().await {
+            tracing::warn!(%error, "ended sessions could not be deleted; trying again");
         }
     }
 }

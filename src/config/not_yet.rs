@@ -9,7 +9,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "master_key.passphrase_file",
     "master_key.env",
     "identity.github",
-    "auth",
     "audit.retention_days",
     "audit.forward",
     "backup",

@@ -2,12 +2,14 @@
 
 mod activity;
 mod api_keys;
+mod device;
 mod environments;
 mod github;
 mod health;
 mod overrides;
 mod revisions;
 mod secrets;
+mod session;
 mod transfer;
 mod trash;
 mod users;
@@ -21,6 +23,8 @@ use super::router::Route;
 pub const fn routes() -> &'static [&'static [Route]] {
     &[
         health::ROUTES,
+        device::ROUTES,
+        session::ROUTES,
         users::ROUTES,
         vaults::ROUTES,
         environments::ROUTES,
