@@ -5,6 +5,7 @@
 mod certificate;
 mod data;
 mod first_start;
+mod forge;
 mod operate;
 mod serve;
 mod sockets;

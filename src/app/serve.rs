@@ -5,7 +5,7 @@
 //! memory, the store.
 
 use super::sockets::{Passed, Sockets};
-use super::{certificate, data, first_start, supervisor};
+use super::{certificate, data, first_start, forge, supervisor};
 use crate::base::{AccountName, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
@@ -61,7 +61,7 @@ async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
     let dir = data::directory(settings);
     let new = loaded.file.is_none() && matches!(dir.has_database(), Ok(false));
     if !new {
-        return data::open(settings, data::lock(&dir)?, None);
+        return data::open(settings, data::lock(&dir)?, forge::connect(settings)?);
     }
     let services = data::create(settings)?;
     let name = AccountName::parse("admin").map_err(Failure::ours)?;
@@ -95,6 +95,7 @@ async fn serve(
     tasks.spawn(until_quit().run_until_cancelled_owned(sweep(services.clone())));
     tasks.close();
     warn_about(settings);
+    forge::warn_about(settings);
     if services.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
         tracing::warn!("there is no account yet; make one with `keywayd user add --admin NAME`");
     }

@@ -4,16 +4,13 @@
 
 /// Keys, or whole tables, that are not supported yet.
 pub(super) const NOT_YET: &[&str] = &[
-    "server.redirect_origins",
     "master_key.credential",
     "master_key.passphrase_file",
     "master_key.env",
-    "identity.github",
     "audit.retention_days",
     "audit.forward",
     "backup",
     "integrations",
-    "outbound",
     "metrics",
 ];
 

@@ -3,7 +3,7 @@
 //! token's own limits hold; remembered under a keyed hash of it.
 
 use super::actor::{Credential, ForgeToken};
-use super::ports::{Affected, Forge, ForgeError, ForgeUser, Reply, Repository};
+use super::ports::{Affected, Forge, ForgeError, ForgeUser, Installation, Reply, Repository};
 use super::questions::{Freshness, Questions};
 use super::{Actor, Error, ErrorKind, Result, Services, Settings};
 use crate::base::{RepoName, SecretText};
@@ -240,6 +240,19 @@ impl Services {
                 Error { retry_after, cause: Some(cause.into()), ..Error::new(ErrorKind::Unavailable, detail) }
             }
         }
+    }
+
+    /// Whether our app is installed where `repo` is; without one, nothing is missing.
+    ///
+    /// # Errors
+    /// If the forge cannot be asked.
+    pub async fn installation(&self, actor: &Actor, repo: &RepoName) -> Result<Installation> {
+        if !actor.is_of_the_forge() {
+            return Ok(Installation { installed: true, install_url: None, id: None });
+        }
+        let (roles, token) = (self.roles()?, self.forge_token(actor).await?);
+        let asked = roles.unless_paused(token.tag, roles.forge.installation(&token.text, repo)).await;
+        asked.map_err(|error| self.explain(error, Some(actor)))
     }
 
     /// Takes note of an event at the forge, sent as `body` and signed with the secret

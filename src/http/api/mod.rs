@@ -15,6 +15,7 @@ mod trash;
 mod users;
 mod vaults;
 mod versions;
+mod webhook;
 
 use super::router::Route;
 
@@ -37,5 +38,6 @@ pub const fn routes() -> &'static [&'static [Route]] {
         api_keys::ROUTES,
         activity::ROUTES,
         github::ROUTES,
+        webhook::ROUTES,
     ]
 }
