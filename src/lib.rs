@@ -13,7 +13,10 @@
 //! crypto     keyring, envelope (seal and open), password, token, digest, rotation
 //! store      table catalogue, record codec, the writer (group commit), snapshots, migrations, backup
 //! domain     actor, permissions, errors, ports; one file for each subject the product speaks of
+//! outbound   one HTTPS client: names, certificates, proxies, timeouts, limits
+//! identity   the forge that keeps the repositories: GitHub
 //! http       server, router, request, auth, respond, problem, limits; `api/` has one file per resource
+//! web        the pages people see
 //! cli        arguments, output, the operator's commands
 //! app        the composition root: the only room that knows every other; start and stop order
 //! ```
@@ -31,7 +34,10 @@
 //! crypto     → base
 //! store      → base crypto
 //! domain     → base crypto store
+//! outbound   → base
+//! identity   → base outbound domain::ports
 //! http       → base telemetry domain
+//! web        → base domain http
 //! cli        → base config domain
 //! app        → everything
 //! ```
@@ -52,18 +58,21 @@
 //! argon2            → crypto
 //! chacha20poly1305  → crypto
 //! hmac              → crypto
+//! jsonwebtoken      → crypto::session
 //! getrandom         → base::random
 //! hyper             → http
 //! hyper-util        → http
 //! http-body-util    → http
 //! matchit           → http
 //! governor          → http
-//! rustls            → http cli
+//! rustls            → http cli outbound
 //! tokio-rustls      → http
 //! x509-cert         → http
 //! listenfd          → app
 //! sd-notify         → app
-//! ureq              → cli
+//! maud              → web
+//! ureq              → cli outbound
+//! hickory-resolver  → outbound
 //! toml              → config
 //! ```
 //!
@@ -86,5 +95,8 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod http;
+pub mod identity;
+pub mod outbound;
 pub mod store;
 pub mod telemetry;
+pub mod web;

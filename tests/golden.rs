@@ -76,6 +76,7 @@ fn the_list_of_calls_is_what_the_server_serves() {
     let lines = routes.into_iter().map(|route| {
         let credential = match route.auth {
             Auth::None => "none".to_owned(),
+            Auth::Visitor => "a browser's session, if any".to_owned(),
             Auth::Any => "any".to_owned(),
             Auth::Scoped(scope) => format!("`{scope}`"),
         };

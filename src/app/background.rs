@@ -15,6 +15,9 @@ const FORWARD_EVERY: Duration = Duration::from_secs(1);
 /// How often what is overdue is looked for; also at start, and when something was purged by hand.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often ended sessions and unused codes are deleted.
+const SIGN_INS_EVERY: Duration = Duration::from_secs(10 * 60);
+
 /// Starts everything; it ends with `quit`.
 pub(super) fn start(
     services: &Services,
@@ -24,6 +27,7 @@ pub(super) fn start(
 ) {
     tasks.spawn(quit.clone().run_until_cancelled_owned(flush(services.clone())));
     tasks.spawn(quit.clone().run_until_cancelled_owned(sweep(services.clone())));
+    tasks.spawn(quit.clone().run_until_cancelled_owned(sweep_sign_ins(services.clone())));
     if let Some(forwarder) = forwarder {
         tasks.spawn(forward(services.clone(), forwarder, quit.clone()));
     }
@@ -35,6 +39,16 @@ async fn flush(services: Services) {
         ticks.tick().await;
         if let Err(error) = services.flush_usage().await {
             tracing::warn!(%error, "the use of API keys could not be written; trying again");
+        }
+    }
+}
+
+async fn sweep_sign_ins(services: Services) {
+    let mut ticks = interval(SIGN_INS_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = services.sweep_sign_ins().await {
+            tracing::warn!(%error, "ended sessions could not be deleted; trying again");
         }
     }
 }

@@ -4,13 +4,15 @@ use crate::base::SystemClock;
 use crate::cli::Failure;
 use crate::config::{AuditReads, KeySource, Settings};
 use crate::crypto::{MasterKey, MasterKeyError};
-use crate::domain::{self, ReadAudit, Services};
+use crate::domain::ports::Forge;
+use crate::domain::{self, ForgeSettings, ReadAudit, Services, SignInSettings};
 use crate::store::{DataDir, DataDirLock, OpenStoreError, Store};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The data directory of these settings.
 pub(super) fn directory(settings: &Settings) -> DataDir {
@@ -39,7 +41,11 @@ pub(super) fn become_owner(dir: &DataDir) -> Result<(), Failure> {
 }
 
 /// Opens existing data.
-pub(super) fn open(settings: &Settings, lock: DataDirLock) -> Result<Services, Failure> {
+pub(super) fn open(
+    settings: &Settings,
+    lock: DataDirLock,
+    forge: Option<Arc<dyn Forge>>,
+) -> Result<Services, Failure> {
     let dir = directory(settings);
     if !dir.has_database().map_err(refused)? {
         return Err(refused(OpenStoreError::Missing(dir.path().to_owned())));
@@ -47,7 +53,7 @@ pub(super) fn open(settings: &Settings, lock: DataDirLock) -> Result<Services, F
     let master = MasterKey::load(&key_file(settings)?).map_err(no_key)?;
     close_to_others(&dir)?;
     let store = Store::open(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    Ok(services(store, settings))
+    Ok(services(store, settings, forge))
 }
 
 /// Makes the data of a new appliance, and its key file unless there is one.
@@ -71,7 +77,7 @@ pub(super) fn create(settings: &Settings) -> Result<Services, Failure> {
     };
     let store =
         Store::create(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    Ok(services(store, settings))
+    Ok(services(store, settings, None))
 }
 
 /// Takes the data directory for this process.
@@ -79,7 +85,7 @@ pub(super) fn lock(dir: &DataDir) -> Result<DataDirLock, Failure> {
     dir.lock().map_err(refused)
 }
 
-fn services(store: Store, settings: &Settings) -> Services {
+fn services(store: Store, settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Services {
     let rules = domain::Settings {
         default_environments: settings.vaults.default_environments.clone(),
         versions_kept: u64::from(settings.secrets.versions_kept),
@@ -91,8 +97,32 @@ fn services(store: Store, settings: &Settings) -> Services {
             AuditReads::Relaxed => ReadAudit::Relaxed,
         },
         audit_days: u64::from(settings.audit.retention_days),
+        sign_in: sign_in_rules(settings),
+        forge: forge_rules(settings),
     };
-    Services::new(store, Arc::new(SystemClock), rules)
+    Services::new(store, Arc::new(SystemClock), rules, forge)
+}
+
+fn sign_in_rules(settings: &Settings) -> SignInSettings {
+    let (secs, days) = (|secs: u32| Duration::from_secs(secs.into()), settings.auth.session_days);
+    SignInSettings {
+        issuer: settings.server.public_url.as_str().to_owned(),
+        local_accounts: settings.identity.local.enabled,
+        session: Duration::from_secs(u64::from(days) * 24 * 3_600),
+        device_code: secs(settings.auth.device_code_secs),
+        device_poll: secs(settings.auth.device_poll_secs),
+        redirect_origins: settings.server.redirect_origins.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn forge_rules(settings: &Settings) -> ForgeSettings {
+    let (github, secs) = (&settings.identity.github, |secs: u32| Duration::from_secs(secs.into()));
+    ForgeSettings {
+        allowed_owners: github.allowed_owners.clone(),
+        role_cache: secs(github.role_cache_secs),
+        stale_grace: secs(github.stale_grace_secs),
+        webhook_secret: github.webhook_secret.clone(),
+    }
 }
 
 /// The directory holds a database: nobody else has any business in it.

@@ -6,6 +6,7 @@ mod background;
 mod certificate;
 mod data;
 mod first_start;
+mod forge;
 mod forward;
 mod operate;
 mod serve;

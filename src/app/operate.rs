@@ -114,7 +114,7 @@ impl Appliance {
                 return answer;
             }
             let runtime = super::serve::runtime()?;
-            let services = data::open(&self.settings, data::lock(&self.dir)?)?;
+            let services = data::open(&self.settings, data::lock(&self.dir)?, None)?;
             self.opened = Some((runtime, services));
         }
         match &self.opened {

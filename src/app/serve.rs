@@ -6,7 +6,7 @@
 
 use super::forward::Forwarder;
 use super::sockets::{Passed, Sockets};
-use super::{background, certificate, data, first_start, supervisor};
+use super::{background, certificate, data, first_start, forge, supervisor};
 use crate::base::{AccountName, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
@@ -14,6 +14,7 @@ use crate::config::{self, Loaded, Settings};
 use crate::domain::Services;
 use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts, TlsIdentity};
 use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::web;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,7 @@ async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
     let dir = data::directory(settings);
     let new = loaded.file.is_none() && matches!(dir.has_database(), Ok(false));
     if !new {
-        return data::open(settings, data::lock(&dir)?);
+        return data::open(settings, data::lock(&dir)?, forge::connect(settings)?);
     }
     let services = data::create(settings)?;
     let name = AccountName::parse("admin").map_err(Failure::ours)?;
@@ -78,7 +79,8 @@ async fn serve(
     let grace = Duration::from_secs(u64::from(settings.server.shutdown_grace_secs));
     let stop = stop_signals(grace + OPERATOR_GRACE + CLOSING_GRACE)?;
     let hangups = listen_for(SignalKind::hangup())?;
-    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), http::routes())
+    let routes = [http::routes(), web::routes()].concat();
+    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &routes)
         .map_err(Failure::ours)?;
 
     let (tasks, quit) = (TaskTracker::new(), CancellationToken::new());
@@ -90,6 +92,7 @@ async fn serve(
     tasks.spawn(until_quit().run_until_cancelled_owned(certificate::keep_fresh(identity.clone(), hangups)));
     tasks.close();
     warn_about(settings);
+    forge::warn_about(settings);
     if services.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
         tracing::warn!("there is no account yet; make one with `keywayd user add --admin NAME`");
     }

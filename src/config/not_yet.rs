@@ -4,15 +4,11 @@
 
 /// Keys, or whole tables, that are not supported yet.
 pub(super) const NOT_YET: &[&str] = &[
-    "server.redirect_origins",
     "master_key.credential",
     "master_key.passphrase_file",
     "master_key.env",
-    "identity.github",
-    "auth",
     "backup",
     "integrations",
-    "outbound",
     "metrics",
 ];
 

@@ -2,8 +2,11 @@
 //! holds the audit log together.
 
 use super::keys::{AuditKey, IndexKey};
+use crate::base::SecretText;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// Length of every keyed hash, in bytes.
 pub const DIGEST_BYTES: usize = 32;
@@ -39,6 +42,29 @@ impl AuditKey {
     }
 }
 
+/// The `S256` challenge of a PKCE verifier (RFC 7636 §4.2).
+#[must_use]
+pub fn pkce_challenge(verifier: &SecretText) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose().as_bytes()))
+}
+
+/// Whether `signature`, written `sha256=<hex>`, is the HMAC-SHA-256 of `message` under
+/// `secret`: how webhooks prove where they come from.
+#[must_use]
+pub fn is_signed(secret: &SecretText, message: &[u8], signature: &str) -> bool {
+    let Some(hex) = signature.strip_prefix("sha256=").filter(|hex| hex.len() == 2 * DIGEST_BYTES) else {
+        return false;
+    };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+    let Some(claimed) = hex.as_bytes().chunks_exact(2).map(pair).collect::<Option<Vec<u8>>>() else {
+        return false;
+    };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { return false };
+    mac.update(message);
+    mac.verify_slice(&claimed).is_ok()
+}
+
 /// An HMAC of `parts` under a raw key; for identifying a key without showing it.
 pub(super) fn fingerprint(key: &[u8; 32], label: &str) -> [u8; DIGEST_BYTES] {
     let mut mac = keyed(key);
@@ -68,6 +94,32 @@ mod tests {
         assert_ne!(base, key.lookup("users", &[b"a", b"bc"]));
         assert_ne!(base, key.lookup("vaults", &[b"ab", b"c"]));
         assert_ne!(base, IndexKey::generate().lookup("users", &[b"ab", b"c"]));
+    }
+
+    /// The example of RFC 7636, appendix B.
+    #[test]
+    fn challenges_follow_the_rfc() {
+        let verifier = SecretText::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned());
+        assert_eq!(pkce_challenge(&verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+
+    /// The example of GitHub's page on validating webhook deliveries.
+    #[test]
+    fn signed_messages_are_told_from_others() {
+        let secret = SecretText::new("It's a Secret to Everybody".to_owned());
+        let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        assert!(is_signed(&secret, b"Hello, World!", good));
+        for (message, signature) in [
+            (b"Hello, World?".as_slice(), good),
+            (b"Hello, World!", &good[7..]),
+            (b"Hello, World!", &good[..70]),
+            (b"Hello, World!", &good.replace('7', "8")),
+            (b"Hello, World!", &good.replace('7', "g")),
+            (b"Hello, World!", "sha256="),
+            (b"Hello, World!", ""),
+        ] {
+            assert!(!is_signed(&secret, message, signature), "{signature}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod keys;
 pub mod master;
 pub mod password;
+pub mod session;
 pub mod token;
 
 pub use digest::ChainMac;
@@ -25,3 +26,4 @@ pub use keyring::{Keyring, KeyringError};
 pub use keys::{AuditKey, IndexKey, MasterKey, RootKey, SessionKey, VaultKey};
 pub use master::MasterKeyError;
 pub use password::PasswordHash;
+pub use session::SessionClaims;

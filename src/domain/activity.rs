@@ -1,9 +1,9 @@
 //! The audit log: what is noted about every action. Names and counts, never values.
 
-use super::{Actor, ReadAudit, Result, Services};
+use super::{Actor, Origin, ReadAudit, Result, Services};
 use crate::base::ids::EntryId;
-use crate::base::{EnvironmentName, Platform, RepoName, SecretName, Timestamp};
-use crate::store::records::{Action, CredentialKind, Entry, EntryActor, Vault};
+use crate::base::{Agent, EnvironmentName, Platform, RepoName, SecretName, Timestamp};
+use crate::store::records::{Action, CredentialKind, Entry, EntryActor, User, Vault};
 
 /// Most names one entry lists; the counts are always whole.
 const NAMES_LISTED: usize = 100;
@@ -37,6 +37,24 @@ pub(super) fn entry(actor: &Actor, now: Timestamp, action: Action) -> Entry {
         names: Vec::new(),
         subject: None,
         counts: [0; 4],
+    }
+}
+
+/// An entry about `user` signing in or out.
+pub(super) fn sign_in_entry(user: &User, origin: &Origin, now: Timestamp, action: Action) -> Entry {
+    let platform = match origin.agent {
+        Agent::Cli => Platform::Cli,
+        Agent::Mcp => Platform::Mcp,
+        Agent::Other => Platform::Web,
+    };
+    Entry {
+        actor: Some(EntryActor { user: user.id, username: user.username().to_owned() }),
+        credential: CredentialKind::SignIn,
+        address: Some(origin.address),
+        platform,
+        user_agent: origin.user_agent.clone(),
+        request: Some(origin.request_id),
+        ..operator_entry(now, action)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Who is acting, with which credential, and where from.
 
-use crate::base::ids::{ApiKeyId, EnvironmentId, RequestId, UserId, VaultId};
-use crate::base::{Agent, Platform, Scopes, Timestamp};
-use crate::store::records::{ApiKey, CredentialKind, User};
+use crate::base::ids::{ApiKeyId, EnvironmentId, RequestId, SessionId, UserId, VaultId};
+use crate::base::{Agent, Platform, Scopes, SecretText, Timestamp};
+use crate::store::records::{Account, ApiKey, CredentialKind, User};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -19,6 +19,19 @@ pub struct Origin {
     pub agent: Agent,
 }
 
+/// How somebody came to be recognised.
+#[derive(Clone)]
+pub(super) enum Credential {
+    ApiKey(KeyLimits),
+    Session {
+        id: SessionId,
+        /// Whether a browser showed it, as a cookie.
+        by_cookie: bool,
+    },
+    /// A token of the forge, which is what the forge is asked with.
+    Forge(ForgeToken),
+}
+
 /// The limits of the API key that somebody came with.
 #[derive(Clone)]
 pub(super) struct KeyLimits {
@@ -31,12 +44,21 @@ pub(super) struct KeyLimits {
     pub(super) allowed_ips: Vec<IpNet>,
 }
 
+/// A token to ask the forge with, and the keyed hash that stands for it.
+#[derive(Clone)]
+pub(super) struct ForgeToken {
+    pub(super) tag: [u8; 32],
+    pub(super) text: SecretText,
+}
+
 /// Somebody recognised.
 #[derive(Clone)]
 pub struct Actor {
     pub(super) user: User,
-    pub(super) key: KeyLimits,
+    pub(super) credential: Credential,
     pub(super) origin: Origin,
+    /// Whether the store does not know the user yet, or not as they are now.
+    pub(super) unsaved: bool,
 }
 
 impl Actor {
@@ -51,7 +73,7 @@ impl Actor {
             expires_at: key.expires_at,
             allowed_ips: key.allowed_ips.clone(),
         };
-        Self { user, key, origin }
+        Self { user, credential: Credential::ApiKey(key), origin, unsaved: false }
     }
 
     /// The user's id.
@@ -60,16 +82,29 @@ impl Actor {
         self.user.id
     }
 
+    /// The user's login.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        self.user.username()
+    }
+
     /// The same for every request with this credential, and for no other.
     #[must_use]
-    pub const fn credential_tag(&self) -> [u8; 16] {
-        *self.key.id.as_bytes()
+    pub fn credential_tag(&self) -> [u8; 16] {
+        match &self.credential {
+            Credential::ApiKey(key) => *key.id.as_bytes(),
+            Credential::Session { id, .. } => *id.as_bytes(),
+            Credential::Forge(token) => std::array::from_fn(|at| token.tag[at]),
+        }
     }
 
     /// What the credential may be used for; `None` when it is not limited.
     #[must_use]
     pub const fn scopes(&self) -> Option<&Scopes> {
-        Some(&self.key.scopes)
+        match &self.credential {
+            Credential::ApiKey(key) => Some(&key.scopes),
+            _ => None,
+        }
     }
 
     /// Where the request came from.
@@ -81,33 +116,47 @@ impl Actor {
     /// What kind of client this is, for the audit log.
     #[must_use]
     pub const fn platform(&self) -> Platform {
-        match self.origin.agent {
-            Agent::Cli => Platform::Cli,
-            Agent::Mcp => Platform::Mcp,
-            Agent::Other => Platform::Api,
+        match (&self.credential, self.origin.agent) {
+            (_, Agent::Cli) => Platform::Cli,
+            (_, Agent::Mcp) => Platform::Mcp,
+            (Credential::Session { by_cookie: true, .. }, Agent::Other) => Platform::Web,
+            (_, Agent::Other) => Platform::Api,
         }
     }
 
     pub(super) const fn credential_kind(&self) -> CredentialKind {
-        CredentialKind::ApiKey
+        match self.credential {
+            Credential::ApiKey(_) => CredentialKind::ApiKey,
+            Credential::Session { .. } => CredentialKind::Session,
+            Credential::Forge(_) => CredentialKind::ForgeToken,
+        }
+    }
+
+    /// Whether the forge says who this is.
+    pub(super) const fn is_of_the_forge(&self) -> bool {
+        matches!(self.user.account, Account::GitHub { .. })
     }
 
     /// Whether the credential reaches this vault at all.
     pub(super) fn reaches(&self, vault: VaultId) -> bool {
-        self.key.vaults.as_ref().is_none_or(|vaults| vaults.contains(&vault))
+        self.limits().0.is_none_or(|vaults| vaults.contains(&vault))
     }
 
     /// Whether the credential reaches this environment.
     pub(super) fn reaches_environment(&self, environment: EnvironmentId) -> bool {
-        self.key.environments.as_ref().is_none_or(|list| list.contains(&environment))
+        self.limits().1.is_none_or(|list| list.contains(&environment))
     }
 
     /// Whether the credential is limited to vaults or environments that exist already.
-    pub(super) const fn is_confined(&self) -> bool {
-        self.key.vaults.is_some() || self.key.environments.is_some()
+    pub(super) fn is_confined(&self) -> bool {
+        let (vaults, environments) = self.limits();
+        vaults.is_some() || environments.is_some()
     }
 
     pub(super) fn limits(&self) -> (Option<&[VaultId]>, Option<&[EnvironmentId]>) {
-        (self.key.vaults.as_deref(), self.key.environments.as_deref())
+        match &self.credential {
+            Credential::ApiKey(key) => (key.vaults.as_deref(), key.environments.as_deref()),
+            _ => (None, None),
+        }
     }
 }

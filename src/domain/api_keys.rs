@@ -1,7 +1,9 @@
 //! API keys: credentials for machines, which narrow what their owner may do.
 
 use super::activity::{entry, operator_entry};
+use super::actor::Credential;
 use super::permissions::Access;
+use super::roles::{Reach, Standing};
 use super::vaults::{reachable, rfc_3339};
 use super::{Actor, Error, Result, Services};
 use crate::base::ids::{ApiKeyId, UserId};
@@ -9,7 +11,7 @@ use crate::base::limits::{API_KEY_LIST_MAX, API_KEY_NAME_CHARS_MAX, API_KEYS_PER
 use crate::base::{EnvironmentName, RepoName, Scope, Scopes, SecretText, Timestamp};
 use crate::crypto::token;
 use crate::store::records::{Action, ApiKey, ApiKeyUsage, KeyEnvironment, KeyRepository, User, Vault};
-use crate::store::tables::{API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER};
+use crate::store::tables::{API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER, USERS};
 use crate::store::{Batch, Span, StoreError, View};
 use ipnet::IpNet;
 use serde::Serialize;
@@ -117,12 +119,20 @@ impl Services {
     pub async fn mint_api_key(&self, actor: &Actor, wanted: NewApiKey) -> Result<MintedApiKey> {
         check(&wanted, self.now())?;
         let wanted = narrowed(wanted, actor)?;
+        self.may_act_later(actor, &wanted)?;
+        let named = self.standings(actor, wanted.repositories.as_deref()).await?;
+        // Which vaults are in reach is asked only where it decides something.
+        let everywhere = wanted.environments.is_some() || actor.limits().1.is_some();
+        let reach = if named.is_none() && everywhere { Some(self.reach(actor).await?) } else { None };
         let (services, caller) = (self.clone(), actor.clone());
         self.store()
             .write(move |view, batch| {
                 let now = services.now();
-                let vaults = bound_vaults(view, &caller, wanted.repositories.as_deref())?;
-                let environments = bound_environments(view, &caller, &vaults, &wanted)?;
+                let vaults = bound_vaults(view, &caller, named.as_deref())?;
+                let environments = bound_environments(view, &caller, &vaults, &wanted, reach.as_ref())?;
+                if caller.unsaved {
+                    batch.put(&USERS, caller.user.id, &caller.user)?;
+                }
                 let minted = mint(view, batch, caller.user_id(), wanted, vaults, environments, now)?;
                 batch.audit(entry(&caller, now, Action::ApiKeyCreated).regarding(minted.key.name.clone()));
                 Ok(minted)
@@ -203,6 +213,36 @@ impl Services {
             .await
     }
 
+    /// A key acts through what its owner left us at the forge, and reaches no further
+    /// than the credential that minted it: one made with a token of the forge, which may
+    /// be limited in ways we do not see, is for repositories that were checked with it.
+    fn may_act_later(&self, actor: &Actor, wanted: &NewApiKey) -> Result<()> {
+        if actor.is_of_the_forge() && !self.has_grant(actor.user_id())? {
+            return Err(Error::conflict(
+                "an API key acts through its owner's sign-in, and there is none yet; sign in once with a browser",
+            ));
+        }
+        if matches!(actor.credential, Credential::Forge(_)) && wanted.repositories.is_none() {
+            let message = "must name repositories when the key is made with a GitHub token";
+            return Err(Error::invalid("repositories", message));
+        }
+        Ok(())
+    }
+
+    /// The actor's part in each of the named repositories.
+    async fn standings(
+        &self,
+        actor: &Actor,
+        repos: Option<&[RepoName]>,
+    ) -> Result<Option<Vec<(RepoName, Standing)>>> {
+        let Some(repos) = repos else { return Ok(None) };
+        let mut all = Vec::with_capacity(repos.len());
+        for repo in repos {
+            all.push((repo.clone(), self.standing(actor, repo).await?));
+        }
+        Ok(Some(all))
+    }
+
     fn summary_of(&self, view: View<'_>, key: &ApiKey) -> Result<ApiKeySummary, StoreError> {
         let written = view.find(&API_KEY_USAGE, key.id)?.unwrap_or_default();
         Ok(summary(key, written.and(self.0.usage.pending(key.id))))
@@ -242,8 +282,8 @@ fn check(wanted: &NewApiKey, now: Timestamp) -> Result<()> {
 /// A key mints only subsets of itself, and what is not said is as in the key that mints:
 /// else a key that ends, or that works from one place, could make itself a better one.
 fn narrowed(mut wanted: NewApiKey, actor: &Actor) -> Result<NewApiKey> {
-    let own = &actor.key;
-    if actor.scopes().is_some_and(|own| !wanted.scopes.within(own)) {
+    let Credential::ApiKey(own) = &actor.credential else { return Ok(wanted) };
+    if !wanted.scopes.within(&own.scopes) {
         return Err(Error::forbidden("an API key can only mint keys with scopes of its own"));
     }
     wanted.expires_at = wanted.expires_at.or(own.expires_at);
@@ -261,14 +301,18 @@ fn narrowed(mut wanted: NewApiKey, actor: &Actor) -> Result<NewApiKey> {
 }
 
 /// The named vaults, or those the minting key is itself limited to.
-fn bound_vaults(view: View<'_>, actor: &Actor, repos: Option<&[RepoName]>) -> Result<Option<Vec<Vault>>> {
-    let Some(repos) = repos else {
+fn bound_vaults(
+    view: View<'_>,
+    actor: &Actor,
+    named: Option<&[(RepoName, Standing)]>,
+) -> Result<Option<Vec<Vault>>> {
+    let Some(named) = named else {
         let Some(own) = actor.limits().0 else { return Ok(None) };
         let vaults = own.iter().map(|&id| view.find(&crate::store::tables::VAULTS, id));
         return Ok(Some(vaults.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect()));
     };
-    let vaults = repos.iter().map(|repo| {
-        let access = Access::of(view, actor, repo);
+    let vaults = named.iter().map(|(repo, standing)| {
+        let access = Access::of(view, actor, repo, standing);
         access.map(|access| access.vault).map_err(|error| Error::invalid("repositories", error))
     });
     vaults.collect::<Result<_>>().map(Some)
@@ -280,8 +324,12 @@ fn bound_environments(
     actor: &Actor,
     vaults: &Option<Vec<Vault>>,
     wanted: &NewApiKey,
+    reach: Option<&Reach>,
 ) -> Result<Option<Vec<KeyEnvironment>>> {
-    let everywhere = || Ok(reachable(view, actor)?.into_iter().map(|(vault, _)| vault).collect());
+    let everywhere = || {
+        let reach = reach.ok_or_else(|| Error::internal("the actor's reach was not asked for"))?;
+        Ok(reachable(view, actor, reach)?.into_iter().map(|(vault, _)| vault).collect())
+    };
     let named = named_environments(vaults, wanted, everywhere)?;
     let Some(own) = actor.limits().1 else { return Ok(named) };
     let Some(named) = named else {

@@ -2,29 +2,64 @@
 //! before anything is looked up.
 
 use super::activity::entry;
+use super::actor::Credential;
+use super::ports::ForgeUser;
 use super::{Actor, Error, Origin, Result, Services};
+use crate::base::ids::UserId;
 use crate::base::{SecretText, Timestamp};
 use crate::crypto::token::BearerKind;
-use crate::store::records::{Action, ApiKey, User};
+use crate::store::records::{Account, Action, ApiKey, User};
 use crate::store::tables::{API_KEY_TOKENS, API_KEYS, USERS};
 use crate::store::{StoreError, View};
 
 impl Services {
-    /// Who `bearer` stands for.
+    /// Who `credential` stands for, shown as a bearer token or, with `by_cookie`, as a
+    /// browser's cookie, which can hold a session and nothing else.
     ///
     /// # Errors
     /// Unauthorized, when it stands for nobody or may not be used (any more, or from
-    /// that address).
-    pub async fn authenticate(&self, bearer: &SecretText, origin: Origin) -> Result<Actor> {
-        match BearerKind::of(bearer) {
-            BearerKind::ApiKey => self.authenticate_api_key(bearer, origin),
+    /// that address); unavailable when the forge would have to be asked and cannot be.
+    pub async fn authenticate(
+        &self,
+        credential: &SecretText,
+        by_cookie: bool,
+        origin: Origin,
+    ) -> Result<Actor> {
+        match BearerKind::of(credential) {
+            BearerKind::SessionToken => self.authenticate_session(credential, by_cookie, origin),
+            _ if by_cookie => Err(unknown()),
+            BearerKind::ApiKey => self.authenticate_api_key(credential, origin),
+            BearerKind::GitHub => self.authenticate_forge_token(credential, origin).await,
             BearerKind::GitHubInstallation => Err(Error::unauthorized(
                 "a `ghs_` token belongs to an app installation, not to a person; use a personal access token or an API key",
             )),
-            BearerKind::GitHub => {
-                Err(Error::unauthorized("this server does not take GitHub tokens; use an API key"))
+            BearerKind::Unknown => Err(unknown()),
+        }
+    }
+
+    async fn authenticate_forge_token(&self, text: &SecretText, origin: Origin) -> Result<Actor> {
+        let not_taken = || Error::unauthorized("this server does not take GitHub tokens; use an API key");
+        let roles = self.0.roles.as_ref().ok_or_else(not_taken)?;
+        let token = self.tagged(text.clone());
+        let person = roles.identify(&token).await.map_err(|error| self.explain(error, None))?;
+        let (user, unsaved) = self.store().read(|view| recognised(view, person, self.now()))?;
+        if let Some(reason) = self.turns_away(&user) {
+            return Err(Error::unauthorized(reason));
+        }
+        Ok(Actor { user, credential: Credential::Forge(token), origin, unsaved })
+    }
+
+    /// Why `user` may not come in at all, if they may not.
+    pub(super) fn turns_away(&self, user: &User) -> Option<&'static str> {
+        if user.disabled {
+            return Some("the account is disabled");
+        }
+        match user.account {
+            Account::Local { .. } => (!self.settings().sign_in.local_accounts)
+                .then_some("local accounts are switched off on this server"),
+            Account::GitHub { .. } => {
+                self.0.roles.is_none().then_some("GitHub is switched off on this server")
             }
-            BearerKind::SessionToken | BearerKind::Unknown => Err(unknown()),
         }
     }
 
@@ -32,7 +67,7 @@ impl Services {
         let found = self.store().read(|view| find_key(view, bearer))?;
         let (key, user) = found.ok_or_else(unknown)?;
         let now = self.now();
-        let refusal = refusal(&key, &user, &origin, now);
+        let refusal = refusal(&key, &origin, now).or_else(|| self.turns_away(&user));
         let actor = Actor::with_api_key(user, &key, origin);
         if let Some(reason) = refusal {
             let name = format!("API key `{}`: {reason}", key.name);
@@ -42,6 +77,33 @@ impl Services {
         self.0.usage.count(key.id, now);
         Ok(actor)
     }
+}
+
+/// The user whom the forge describes so, and whether the store has yet to learn that.
+///
+/// The id follows from the forge's number, so that somebody can act before anything
+/// is stored about them.
+pub(super) fn recognised(
+    view: View<'_>,
+    person: ForgeUser,
+    now: Timestamp,
+) -> Result<(User, bool), StoreError> {
+    let ForgeUser { id: number, login, email, avatar_url } = person;
+    let hash = view.keyring().index.lookup("forge user", &[&number.to_be_bytes()]);
+    let mut bytes: [u8; 16] = std::array::from_fn(|at| hash[at]);
+    // Version 8, for ids with a meaning of their own (RFC 9562 §5.8).
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let id = UserId::from_bytes(bytes);
+    let account = Account::GitHub { id: number, login };
+    let Some(known) = view.find(&USERS, id)? else {
+        return Ok((User { id, account, email, avatar_url, disabled: false, created_at: now }, true));
+    };
+    let same = matches!((&known.account, &account),
+        (Account::GitHub { login: old, .. }, Account::GitHub { login: new, .. }) if old == new);
+    let email = email.or_else(|| known.email.clone());
+    let unsaved = !same || known.email != email || known.avatar_url != avatar_url;
+    Ok((User { account, email, avatar_url, ..known }, unsaved))
 }
 
 fn unknown() -> Error {
@@ -57,15 +119,12 @@ fn find_key(view: View<'_>, bearer: &SecretText) -> Result<Option<(ApiKey, User)
 }
 
 /// Why the key may not be used, if it may not.
-fn refusal(key: &ApiKey, user: &User, origin: &Origin, now: Timestamp) -> Option<&'static str> {
+fn refusal(key: &ApiKey, origin: &Origin, now: Timestamp) -> Option<&'static str> {
     if key.revoked_at.is_some() {
         return Some("the API key has been revoked");
     }
     if key.expires_at.is_some_and(|end| end <= now) {
         return Some("the API key has expired");
-    }
-    if user.disabled {
-        return Some("the account of this API key is disabled");
     }
     let allowed =
         key.allowed_ips.is_empty() || key.allowed_ips.iter().any(|net| net.contains(&origin.address));

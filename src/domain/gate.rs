@@ -1,15 +1,17 @@
 //! The ways into a vault: [`Services::look`] reads it, [`Services::change`] alters it.
-//! Both find out what the actor is on the repository, open the vault only to somebody
-//! with a role on it, and note a refusal in the audit log. Every service that deals with
-//! one vault goes through one of them, or their variants for long looks and for vaults
-//! in the trash.
+//! Both find out what the actor is on the repository, which may mean asking the forge,
+//! open the vault only to somebody with a role on it, and note a refusal in the audit
+//! log. Every service that deals with one vault goes through one of them, or their
+//! variants for long looks and for vaults in the trash.
 
 use super::activity::entry;
-use super::permissions::Access;
+use super::permissions::{Access, forge_vault};
+use super::roles::Standing;
 use super::{Actor, Error, ErrorKind, Result, Services, Settings};
 use crate::base::ids::VaultId;
 use crate::base::{RepoName, Timestamp};
-use crate::store::records::{Action, Entry, Vault};
+use crate::store::records::{Action, Entry, Source, Vault};
+use crate::store::tables::{USERS, VAULTS};
 use crate::store::{Batch, StoreError, View};
 
 /// A change to a vault in the making. What is put into `batch` is written in one step
@@ -64,18 +66,25 @@ impl Services {
     /// Reads from the vault of `repo`.
     ///
     /// # Errors
-    /// Not found, when there is no vault or the actor has no role on it; what `look` fails with.
+    /// Not found, when there is no vault or the actor has no role on it; unavailable, when
+    /// the forge cannot be asked; what `look` fails with.
     pub(super) async fn look<T>(
         &self,
         actor: &Actor,
         repo: &RepoName,
         look: impl FnOnce(View<'_>, Access<'_>) -> Result<T>,
     ) -> Result<T> {
+        let standing = self.standing_noted(actor, repo).await?;
+        let mut is_news = false;
         let outcome = self.store().read(|view| {
-            let access = Access::of(view, actor, repo)?;
+            let access = Access::of(view, actor, repo, &standing)?;
+            is_news = actor.unsaved || standing.is_news(&access.vault);
             let place = place(&access.vault);
             look(view, access).map_err(Failed::on(place))
         });
+        if is_news {
+            self.learn(actor, standing).await;
+        }
         self.heard(actor, outcome)
     }
 
@@ -89,10 +98,11 @@ impl Services {
         repo: &RepoName,
         look: impl FnOnce(View<'_>, Access<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let standing = self.standing_noted(actor, repo).await?;
         let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
         let outcome = tokio::task::spawn_blocking(move || {
             services.store().read(|view| {
-                let access = Access::of(view, &caller, &wanted)?;
+                let access = Access::of(view, &caller, &wanted, &standing)?;
                 let place = place(&access.vault);
                 look(view, access).map_err(Failed::on(place))
             })
@@ -111,8 +121,17 @@ impl Services {
         repo: &RepoName,
         change: impl FnOnce(Change<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let wanted = repo.clone();
-        self.change_that(actor, move |view, actor| Access::of(view, actor, &wanted), change).await
+        let (standing, wanted) = (self.standing_noted(actor, repo).await?, repo.clone());
+        self.change_that(
+            actor,
+            move |view, batch, actor| {
+                let mut access = Access::of(view, actor, &wanted, &standing)?;
+                note_news(batch, actor, &mut access.vault, &standing)?;
+                Ok(access)
+            },
+            change,
+        )
+        .await
     }
 
     /// Changes a vault in the trash, as [`Services::change`] does a living one.
@@ -126,20 +145,26 @@ impl Services {
         vault: VaultId,
         change: impl FnOnce(Change<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.change_that(actor, move |view, actor| Access::of_deleted(view, actor, vault), change).await
+        let standing = self.standing_on_deleted(actor, vault).await?;
+        self.change_that(
+            actor,
+            move |view, _, actor| Access::of_deleted(view, actor, vault, &standing),
+            change,
+        )
+        .await
     }
 
     async fn change_that<T: Send + 'static>(
         &self,
         actor: &Actor,
-        enter: impl for<'a> FnOnce(View<'_>, &'a Actor) -> Result<Access<'a>> + Send + 'static,
+        enter: impl for<'a> FnOnce(View<'_>, &mut Batch<'_>, &'a Actor) -> Result<Access<'a>> + Send + 'static,
         change: impl FnOnce(Change<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (services, caller) = (self.clone(), actor.clone());
         let outcome = self
             .store()
             .write(move |view, batch| {
-                let access = enter(view, &caller)?;
+                let access = enter(view, batch, &caller)?;
                 let place = place(&access.vault);
                 let (now, settings) = (services.now(), services.settings());
                 change(Change { view, batch, access, actor: &caller, now, settings })
@@ -147,6 +172,43 @@ impl Services {
             })
             .await;
         self.heard(actor, outcome)
+    }
+
+    /// The actor's part in `repo`; that the forge refuses to say is noted.
+    pub(super) async fn standing_noted(&self, actor: &Actor, repo: &RepoName) -> Result<Standing> {
+        let standing = self.standing(actor, repo).await;
+        self.note_refusal(actor, repo, standing)
+    }
+
+    /// The actor's part in the repository of a vault in the trash.
+    async fn standing_on_deleted(&self, actor: &Actor, vault: VaultId) -> Result<Standing> {
+        let found = self.store().read(|view| view.find(&VAULTS, vault))?;
+        match found {
+            Some(Vault { source: Source::GitHub { .. }, repo, .. }) => {
+                self.standing_noted(actor, &repo).await
+            }
+            // Nobody is asked about what is not there.
+            _ => Ok(self.standing_here()),
+        }
+    }
+
+    /// Writes what the forge says of the actor and of the repository, after a read: the
+    /// read itself does not depend on it.
+    async fn learn(&self, actor: &Actor, standing: Standing) {
+        let actor = actor.clone();
+        let outcome: Result<()> = self
+            .store()
+            .write(move |view, batch| {
+                let Standing::Forge(Some(repository)) = &standing else { return Ok(()) };
+                match forge_vault(view, repository.id)? {
+                    Some(mut vault) => Ok(note_news(batch, &actor, &mut vault, &standing)?),
+                    None => Ok(()),
+                }
+            })
+            .await;
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "what a repository or user is called now was not written");
+        }
     }
 
     /// Notes it when the actor was refused something on a vault, and hands the outcome on.
@@ -178,4 +240,25 @@ impl Services {
             tracing::warn!(%error, "a refusal is missing from the audit log");
         }
     }
+}
+
+/// Writes the actor down if they are new, and what the repository is called now.
+fn note_news(
+    batch: &mut Batch<'_>,
+    actor: &Actor,
+    vault: &mut Vault,
+    standing: &Standing,
+) -> Result<(), StoreError> {
+    if actor.unsaved {
+        batch.put(&USERS, actor.user.id, &actor.user)?;
+    }
+    if let Standing::Forge(Some(repository)) = standing
+        && standing.is_news(vault)
+    {
+        vault.repo = repository.name.clone();
+        vault.private = repository.private;
+        vault.avatar_url.clone_from(&repository.avatar_url);
+        batch.put(&VAULTS, vault.id, vault)?;
+    }
+    Ok(())
 }

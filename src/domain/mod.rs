@@ -6,22 +6,32 @@
 pub mod activity;
 pub mod actor;
 pub mod api_keys;
+mod attempts;
 pub mod audit_log;
 mod auth;
 mod contents;
+pub mod devices;
 pub mod dotenv;
 pub mod environments;
 pub mod error;
+pub mod forge_sign_in;
 mod gate;
+mod grants;
 pub mod journal;
 pub mod operator;
 pub mod overrides;
 mod passwords;
 pub mod permissions;
+pub mod ports;
 pub mod pull;
 pub mod push;
+mod questions;
 pub mod revisions;
+mod roles;
 pub mod secrets;
+pub mod sessions;
+mod settings;
+pub mod sign_in;
 pub mod trash;
 mod usage;
 pub mod users;
@@ -30,54 +40,19 @@ pub mod versions;
 
 pub use actor::{Actor, Origin};
 pub use error::{Error, ErrorKind, FieldError, Result};
+pub use sessions::SignedIn;
+pub use settings::{ForgeSettings, ReadAudit, Settings, SignInSettings};
 
-use crate::base::{Clock, EnvironmentName, Timestamp};
+use crate::base::{Clock, Timestamp};
 use crate::store::Store;
+use attempts::Attempts;
+use devices::Devices;
+use grants::Renewals;
 use passwords::Passwords;
+use roles::Roles;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Notify;
 use usage::UsageCounter;
-
-/// Whether reading secrets waits until its audit entry is on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadAudit {
-    /// The values leave after the entry is on the disk.
-    Durable,
-    /// The entry follows within a second.
-    Relaxed,
-}
-
-/// What the operator decided about this room.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Environments of a new vault.
-    pub default_environments: Vec<EnvironmentName>,
-    /// How many old values a secret keeps.
-    pub versions_kept: u64,
-    /// How many days deleted things can be restored.
-    pub trash_days: u64,
-    /// Longest value, in bytes.
-    pub value_limit_bytes: usize,
-    /// Most keys and values of one environment together, in bytes.
-    pub environment_limit_bytes: usize,
-    /// How reads are audited.
-    pub read_audit: ReadAudit,
-    /// How many days audit entries are kept.
-    pub audit_days: u64,
-}
-
-impl Settings {
-    /// How long deleted things can be restored.
-    pub(crate) const fn trash_time(&self) -> Duration {
-        Duration::from_secs(self.trash_days * 24 * 60 * 60)
-    }
-
-    /// How long audit entries are kept.
-    pub(crate) const fn audit_time(&self) -> Duration {
-        Duration::from_secs(self.audit_days * 24 * 60 * 60)
-    }
-}
 
 /// The product. Cheap to clone; all clones are the same appliance.
 #[derive(Clone)]
@@ -91,42 +66,39 @@ struct Inner {
     usage: UsageCounter,
     /// Rung when there is something for the sweeper to do before its time.
     sweep: Notify,
+    roles: Option<Roles>,
+    renewals: Renewals,
+    devices: Devices,
+    attempts: Attempts,
 }
 
 impl Services {
-    /// Puts the rules on top of a store.
+    /// Puts the rules on top of a store, and connects them with a forge if there is one.
     #[must_use]
-    pub fn new(store: Store, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        forge: Option<Arc<dyn ports::Forge>>,
+    ) -> Self {
         Self(Arc::new(Inner {
+            roles: forge.map(|forge| Roles::new(forge, &settings)),
             store,
             clock,
             settings,
             passwords: Passwords::default(),
             usage: UsageCounter::default(),
             sweep: Notify::default(),
+            renewals: Renewals::default(),
+            devices: Devices::default(),
+            attempts: Attempts::default(),
         }))
     }
 
     /// The operator's defaults.
     #[cfg(test)]
-    pub(crate) fn test_settings() -> Settings {
-        Settings {
-            default_environments: ["local", "development", "staging", "production"]
-                .map(|name| EnvironmentName::parse(name).unwrap())
-                .to_vec(),
-            versions_kept: 10,
-            trash_days: 30,
-            value_limit_bytes: 65_536,
-            environment_limit_bytes: 1 << 20,
-            read_audit: ReadAudit::Durable,
-            audit_days: 365,
-        }
-    }
-
-    /// The product on a store that is gone when closed.
-    #[cfg(test)]
     pub(crate) fn in_memory() -> Self {
-        Self::new(Store::in_memory(), Arc::new(crate::base::SystemClock), Self::test_settings())
+        Self::new(Store::in_memory(), Arc::new(crate::base::SystemClock), Settings::for_tests(), None)
     }
 
     /// Whether the appliance can serve.

@@ -103,7 +103,8 @@ impl Services {
         Ok(accounts)
     }
 
-    /// Disables or enables an account; a disabled one's credentials are refused at once.
+    /// Disables or enables an account; a disabled one's sessions end and its other
+    /// credentials are refused at once.
     ///
     /// # Errors
     /// Not found.
@@ -112,7 +113,7 @@ impl Services {
         self.change_account(name, action, move |user| user.disabled = disabled).await
     }
 
-    /// Gives an account a new password.
+    /// Gives an account a new password and ends its sessions.
     ///
     /// # Errors
     /// Not found, invalid for a password that is none.
@@ -142,6 +143,7 @@ impl Services {
                 transfer_vaults(view, batch, &user, heir.as_ref())?;
                 delete_keys(view, batch, user.id)?;
                 delete_grants(view, batch, user.id)?;
+                super::sessions::forget_user(view, batch, user.id)?;
                 batch.delete(&USER_NAMES, account_lookup(view, &name));
                 batch.delete(&USERS, user.id);
                 let subject = match heir {
@@ -271,6 +273,9 @@ impl Services {
                 let mut user = find_account(view, &name)?;
                 change(&mut user);
                 batch.put(&USERS, user.id, &user)?;
+                if action != Action::UserEnabled {
+                    super::sessions::end_all(view, batch, user.id)?;
+                }
                 batch.audit(operator_entry(services.now(), action).regarding(name.to_string()));
                 Ok(())
             })

@@ -61,13 +61,20 @@ impl Services {
         self.0.passwords.run(move || PasswordHash::of(&password)).await
     }
 
-    /// Whose name and password these are. An unknown name costs the same hash as a
-    /// known one.
+    /// Whose name and password these are. An unknown name, and what is no name at all,
+    /// costs the same hash as a known one.
     ///
     /// # Errors
     /// Only when the store fails; a wrong password is `None`.
-    pub async fn check_password(&self, name: &AccountName, password: SecretText) -> Result<Option<UserId>> {
-        let known = self.store().read(|view| local_account(view, name))?;
+    pub(super) async fn check_password(
+        &self,
+        name: Option<&AccountName>,
+        password: SecretText,
+    ) -> Result<Option<UserId>> {
+        let known = match name {
+            Some(name) => self.store().read(|view| local_account(view, name))?,
+            None => None,
+        };
         let (id, hash) = match known {
             Some((id, Some(hash))) => (Some(id), hash),
             _ => (None, PasswordHash::of_nobody()),

@@ -10,8 +10,10 @@
 //! 3. the environment's type: `protected` takes `write` to read and `admin` to write
 //! 4. the role: `read` reads, `write` writes
 //!
-//! An API key narrows all of these and widens none.
+//! Somebody who can only read a public repository has no role on it; an override for
+//! that user is all they may have. An API key narrows all of these and widens none.
 
+use super::roles::{Namespaces, Standing};
 use super::{Actor, Error, Result, Settings};
 use crate::base::ids::{EnvironmentId, UserId, VaultId};
 use crate::base::{EnvironmentName, RepoName, Role, Timestamp};
@@ -41,6 +43,8 @@ pub struct Access<'a> {
     pub vault: Vault,
     /// The role.
     pub role: Role,
+    /// Whether overrides for the user are all that counts.
+    is_guest: bool,
 }
 
 /// The right to read one environment.
@@ -119,11 +123,38 @@ impl<'a> Access<'a> {
     /// # Errors
     /// Not found, with the same words, when there is no vault and when the actor has
     /// no role on it.
-    pub fn of(view: View<'_>, actor: &'a Actor, repo: &RepoName) -> Result<Self> {
+    pub(super) fn of(view: View<'_>, actor: &'a Actor, repo: &RepoName, standing: &Standing) -> Result<Self> {
         let unknown = || Error::not_found(format!("no vault for `{repo}`, or no access to it"));
-        let vault = find_vault(view, repo)?.ok_or_else(unknown)?;
-        let role = role_on(view, actor, &vault)?.ok_or_else(unknown)?;
-        Ok(Self { actor, vault, role })
+        let found = match standing {
+            Standing::Local(namespaces) => Self::by_own_roles(view, actor, repo, *namespaces)?,
+            Standing::Forge(Some(repository)) => match forge_vault(view, repository.id)? {
+                Some(vault) => Self::by_role(actor, vault, repository.role(), repository.permission),
+                None => None,
+            },
+            Standing::Forge(None) => None,
+        };
+        found.filter(|access| actor.reaches(access.vault.id)).ok_or_else(unknown)
+    }
+
+    fn by_own_roles(
+        view: View<'_>,
+        actor: &'a Actor,
+        repo: &RepoName,
+        namespaces: Namespaces,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(vault) = find_vault(view, repo)? else { return Ok(None) };
+        let role = role_on(view, actor, &vault, namespaces)?;
+        Ok(role.map(|role| Self { actor, vault, role, is_guest: false }))
+    }
+
+    /// `role` as the vault's rules have it, `permission` as the forge reports it.
+    fn by_role(actor: &'a Actor, vault: Vault, role: Option<Role>, permission: Option<Role>) -> Option<Self> {
+        if let Some(role) = role {
+            return Some(Self { actor, vault, role, is_guest: false });
+        }
+        let me = OverrideTarget::User(actor.user_id());
+        let invited = vault.living().any(|info| info.overrides.iter().any(|rule| rule.target == me));
+        permission.filter(|_| invited).map(|role| Self { actor, vault, role, is_guest: true })
     }
 
     /// The actor's standing on a vault in the trash.
@@ -131,11 +162,23 @@ impl<'a> Access<'a> {
     /// # Errors
     /// Not found, with the same words, when there is none of that id and when the actor
     /// has no role on it.
-    pub fn of_deleted(view: View<'_>, actor: &'a Actor, id: VaultId) -> Result<Self> {
+    pub(super) fn of_deleted(
+        view: View<'_>,
+        actor: &'a Actor,
+        id: VaultId,
+        standing: &Standing,
+    ) -> Result<Self> {
         let unknown = || Error::not_found("no such vault in the trash, or no access to it");
         let vault = view.find(&VAULTS, id)?.filter(|vault| vault.deleted.is_some()).ok_or_else(unknown)?;
-        let role = role_on(view, actor, &vault)?.ok_or_else(unknown)?;
-        Ok(Self { actor, vault, role })
+        let role = match (standing, vault.source) {
+            (Standing::Local(namespaces), _) => role_on(view, actor, &vault, *namespaces)?,
+            // The name may have gone over to another repository since.
+            (Standing::Forge(Some(repository)), Source::GitHub { repository_id }) => {
+                repository.role().filter(|_| repository.id == repository_id && actor.reaches(vault.id))
+            }
+            (Standing::Forge(_), _) => None,
+        };
+        Ok(Self { actor, vault, role: role.ok_or_else(unknown)?, is_guest: false })
     }
 
     /// The living environment of that name.
@@ -152,11 +195,14 @@ impl<'a> Access<'a> {
     /// What the actor may do in `environment`.
     #[must_use]
     pub fn rights(&self, environment: &EnvironmentInfo) -> Rights {
-        if self.actor.reaches_environment(environment.id) {
-            decide(self.role, environment.kind, &environment.overrides, self.actor.user_id())
-        } else {
-            Rights::NONE
+        if !self.actor.reaches_environment(environment.id) {
+            return Rights::NONE;
         }
+        let user = self.actor.user_id();
+        if self.is_guest {
+            return exception(&environment.overrides, OverrideTarget::User(user)).unwrap_or(Rights::NONE);
+        }
+        decide(self.role, environment.kind, &environment.overrides, user)
     }
 
     /// The right to read `environment`.
@@ -230,10 +276,9 @@ impl Vault {
 /// The rule table.
 #[must_use]
 pub fn decide(role: Role, kind: EnvironmentKind, overrides: &[Override], user: UserId) -> Rights {
-    let rule = |target: OverrideTarget| overrides.iter().find(|rule| rule.target == target);
-    let exception = rule(OverrideTarget::User(user)).or_else(|| rule(OverrideTarget::Role(role)));
-    if let Some(rule) = exception {
-        return Rights { can_read: rule.can_read, can_write: rule.can_write };
+    let for_user = exception(overrides, OverrideTarget::User(user));
+    if let Some(rights) = for_user.or_else(|| exception(overrides, OverrideTarget::Role(role))) {
+        return rights;
     }
     let (to_read, to_write) = match kind {
         EnvironmentKind::Standard | EnvironmentKind::Development => (Role::Read, Role::Write),
@@ -242,24 +287,58 @@ pub fn decide(role: Role, kind: EnvironmentKind, overrides: &[Override], user: U
     Rights { can_read: role >= to_read, can_write: role >= to_write }
 }
 
-/// The lookup key of a repository's vault and grants.
+fn exception(overrides: &[Override], target: OverrideTarget) -> Option<Rights> {
+    let rule = overrides.iter().find(|rule| rule.target == target)?;
+    Some(Rights { can_read: rule.can_read, can_write: rule.can_write })
+}
+
+/// The lookup key of a local repository's vault and grants.
 pub(super) fn repo_lookup(view: View<'_>, repo: &RepoName) -> Lookup {
     view.keyring().index.lookup("local repository", &[repo.folded().as_bytes()])
 }
 
-/// The living vault of `repo`.
+/// The lookup key of a vault: by name where we give the roles, by number where the
+/// forge does. So a name that somebody else has taken over does not lead to it.
+pub(super) fn vault_lookup(view: View<'_>, vault: &Vault) -> Lookup {
+    match vault.source {
+        Source::Local { .. } => repo_lookup(view, &vault.repo),
+        Source::GitHub { repository_id } => forge_lookup(view, repository_id),
+    }
+}
+
+fn forge_lookup(view: View<'_>, repository_id: u64) -> Lookup {
+    view.keyring().index.lookup("forge repository", &[&repository_id.to_be_bytes()])
+}
+
+/// The living vault of a local `repo`.
 pub(super) fn find_vault(view: View<'_>, repo: &RepoName) -> Result<Option<Vault>, StoreError> {
-    let Some(id) = view.find(&VAULT_NAMES, repo_lookup(view, repo))? else { return Ok(None) };
+    living_vault(view, repo_lookup(view, repo))
+}
+
+/// The living vault of the forge's repository of that number.
+pub(super) fn forge_vault(view: View<'_>, repository_id: u64) -> Result<Option<Vault>, StoreError> {
+    living_vault(view, forge_lookup(view, repository_id))
+}
+
+fn living_vault(view: View<'_>, lookup: Lookup) -> Result<Option<Vault>, StoreError> {
+    let Some(id) = view.find(&VAULT_NAMES, lookup)? else { return Ok(None) };
     Ok(view.find(&VAULTS, id)?.filter(|vault| vault.deleted.is_none()))
 }
 
-/// The actor's role on `vault`: what its source says, as far as the credential reaches.
-pub(super) fn role_on(view: View<'_>, actor: &Actor, vault: &Vault) -> Result<Option<Role>, StoreError> {
+/// The actor's role on a local vault, as far as the credential reaches.
+pub(super) fn role_on(
+    view: View<'_>,
+    actor: &Actor,
+    vault: &Vault,
+    namespaces: Namespaces,
+) -> Result<Option<Role>, StoreError> {
     if !actor.reaches(vault.id) {
         return Ok(None);
     }
     match vault.source {
-        Source::Local { owner } if owner == Some(actor.user_id()) => Ok(Some(Role::Admin)),
+        Source::Local { owner } if owner == Some(actor.user_id()) && namespaces == Namespaces::Owned => {
+            Ok(Some(Role::Admin))
+        }
         Source::Local { .. } => local_role(view, actor, &vault.repo),
         Source::GitHub { .. } => Ok(None),
     }

@@ -1,7 +1,7 @@
 //! What the API tells people about themselves.
 
-use super::vaults::{reachable, rfc_3339};
-use super::{Actor, Error, Result, Services};
+use super::vaults::rfc_3339;
+use super::{Actor, Result, Services};
 use crate::base::Timestamp;
 use crate::base::ids::UserId;
 use crate::store::records::{Account, User};
@@ -75,13 +75,9 @@ impl Services {
     /// What the actor uses.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or the forge cannot be asked.
     pub async fn plan_usage(&self, actor: &Actor) -> Result<PlanUsage> {
-        let (services, actor) = (self.clone(), actor.clone());
-        let vaults =
-            tokio::task::spawn_blocking(move || services.store().read(|view| reachable(view, &actor)))
-                .await
-                .map_err(Error::internal)??;
+        let vaults = self.reachable_vaults(actor).await?;
         let private = vaults.iter().filter(|(vault, _)| vault.private).count() as u64;
         let limits = PlanLimits {
             max_public_repos: UNLIMITED,

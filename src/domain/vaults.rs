@@ -2,13 +2,15 @@
 
 use super::activity::entry;
 use super::gate::Change;
-use super::permissions::{self, local_role, repo_lookup};
+use super::permissions::{self, local_role, vault_lookup};
+use super::ports::Repository;
+use super::roles::{Namespaces, Reach, Standing};
 use super::{Actor, Error, Result, Services};
 use crate::base::ids::{EnvironmentId, UserId, VaultId};
 use crate::base::{EnvironmentName, Page, Paged, RepoName, Role, Timestamp};
 use crate::store::records::{Account, Action, Deletion, EnvironmentInfo, EnvironmentKind, Source, Vault};
 use crate::store::tables::{
-    DELETED_VAULTS, GRANTS, GRANTS_BY_USER, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER,
+    DELETED_VAULTS, GRANTS, GRANTS_BY_USER, USERS, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER,
 };
 use crate::store::{Span, StoreError, VaultSeal, View};
 use serde::Serialize;
@@ -63,19 +65,23 @@ pub(super) fn rfc_3339<S: serde::Serializer>(time: &Timestamp, target: S) -> Res
 }
 
 impl Services {
-    /// Every vault the actor reaches, by name.
+    /// Every vault the actor reaches, by name. The forge is asked once for all of the
+    /// actor's repositories, not once for each vault.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or the forge cannot be asked.
     pub async fn list_vaults(&self, actor: &Actor, page: Page) -> Result<Paged<VaultSummary>> {
+        let all = self.reachable_vaults(actor).await?;
+        Ok(page.cut(all).map(|(vault, role)| summary(&vault, role)))
+    }
+
+    /// Every vault the actor reaches, with their role, by name.
+    pub(super) async fn reachable_vaults(&self, actor: &Actor) -> Result<Vec<(Vault, Role)>> {
+        let reach = self.reach(actor).await?;
         let (services, actor) = (self.clone(), actor.clone());
         // An admin's list walks through all vaults; that is no work for an async thread.
-        tokio::task::spawn_blocking(move || {
-            let all = services.store().read(|view| reachable(view, &actor))?;
-            Ok(page.cut(all).map(|(vault, role)| summary(&vault, role)))
-        })
-        .await
-        .map_err(Error::internal)?
+        let walk = move || services.store().read(|view| reachable(view, &actor, &reach));
+        Ok(tokio::task::spawn_blocking(walk).await.map_err(Error::internal)??)
     }
 
     /// One vault.
@@ -92,21 +98,30 @@ impl Services {
     /// Not found without a role on the repository, forbidden below `admin`, conflict
     /// when it has a vault.
     pub async fn create_vault(&self, actor: &Actor, repo: RepoName) -> Result<CreatedVault> {
+        let standing = self.standing_noted(actor, &repo).await?;
         let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
         let outcome = self
             .store()
             .write(move |view, batch| {
-                let owner = may_create(view, &caller, &wanted)?;
-                if permissions::find_vault(view, &wanted)?.is_some() {
-                    return Err(Error::conflict(format!("a vault for `{wanted}` exists already")));
-                }
+                let place = match &standing {
+                    Standing::Local(namespaces) => may_create(view, &caller, &wanted, *namespaces)?,
+                    Standing::Forge(repository) => {
+                        services.may_create_for(&caller, &wanted, repository.as_ref())?
+                    }
+                };
                 let now = services.now();
-                let vault =
-                    new_vault(&wanted, owner, &caller, &services.settings().default_environments, now);
+                let vault = new_vault(place, &caller, &services.settings().default_environments, now);
+                let lookup = vault_lookup(view, &vault);
+                if view.find(&VAULT_NAMES, lookup)?.is_some() {
+                    return Err(Error::conflict(format!("a vault for `{}` exists already", vault.repo)));
+                }
+                if caller.unsaved {
+                    batch.put(&USERS, caller.user.id, &caller.user)?;
+                }
                 batch.put(&VAULTS, vault.id, &vault)?;
                 batch.put(&VAULT_KEYS, vault.id, VaultSeal::generate(vault.id).record())?;
-                batch.put(&VAULT_NAMES, repo_lookup(view, &wanted), &vault.id)?;
-                if let Some(owner) = owner {
+                batch.put(&VAULT_NAMES, lookup, &vault.id)?;
+                if let Source::Local { owner: Some(owner) } = vault.source {
                     batch.index(&VAULTS_BY_OWNER, (owner, vault.id));
                 }
                 batch.audit(entry(&caller, now, Action::VaultCreated).on(&vault));
@@ -121,6 +136,31 @@ impl Services {
         })
     }
 
+    /// Whether the actor may make the vault of a repository at the forge.
+    fn may_create_for(
+        &self,
+        actor: &Actor,
+        wanted: &RepoName,
+        repository: Option<&Repository>,
+    ) -> Result<Place> {
+        let seen = repository.and_then(|repository| Some((repository, repository.role()?)));
+        let (repository, role) = seen.ok_or_else(|| no_vault(wanted))?;
+        allowed_to_create(actor, &repository.name, Some(role))?;
+        if !self.settings().forge.allows(&repository.name) {
+            return Err(Error::forbidden(format!(
+                "this server makes no vaults for repositories of `{}`; its operator lists owners in \
+                 `identity.github.allowed_owners`",
+                repository.name.owner()
+            )));
+        }
+        Ok(Place {
+            source: Source::GitHub { repository_id: repository.id },
+            repo: repository.name.clone(),
+            private: repository.private,
+            avatar_url: repository.avatar_url.clone(),
+        })
+    }
+
     /// Puts a vault into the trash.
     ///
     /// # Errors
@@ -131,7 +171,7 @@ impl Services {
             let mut vault = access.vault;
             vault.deleted = Some(Deletion { at: now, by: Some(actor.user_id()) });
             batch.put(&VAULTS, vault.id, &vault)?;
-            batch.delete(&VAULT_NAMES, repo_lookup(view, &vault.repo));
+            batch.delete(&VAULT_NAMES, vault_lookup(view, &vault));
             batch.index(&DELETED_VAULTS, (now, vault.id));
             batch.audit(entry(actor, now, Action::VaultDeleted).on(&vault));
             Ok(())
@@ -140,36 +180,49 @@ impl Services {
     }
 }
 
-/// Whether the actor may make the vault of `repo`, and whose namespace it would be in.
-fn may_create(view: View<'_>, actor: &Actor, repo: &RepoName) -> Result<Option<UserId>> {
-    let own = matches!(&actor.user.account,
-        Account::Local { name, .. } if name.as_str().eq_ignore_ascii_case(repo.owner()));
+/// Where a new vault belongs.
+struct Place {
+    source: Source,
+    repo: RepoName,
+    private: bool,
+    avatar_url: Option<String>,
+}
+
+/// Whether the actor may make the vault of a local `repo`, and whose namespace it would be in.
+fn may_create(view: View<'_>, actor: &Actor, repo: &RepoName, namespaces: Namespaces) -> Result<Place> {
+    let own = namespaces == Namespaces::Owned
+        && matches!(&actor.user.account,
+            Account::Local { name, .. } if name.as_str().eq_ignore_ascii_case(repo.owner()));
     let role = if own { Some(Role::Admin) } else { local_role(view, actor, repo)? };
+    allowed_to_create(actor, repo, role)?;
+    let source = Source::Local { owner: own.then(|| actor.user_id()) };
+    Ok(Place { source, repo: repo.clone(), private: true, avatar_url: None })
+}
+
+fn allowed_to_create(actor: &Actor, repo: &RepoName, role: Option<Role>) -> Result<()> {
     match role {
-        None => Err(Error::not_found(format!("no vault for `{repo}`, or no access to it"))),
+        None => Err(no_vault(repo)),
         Some(Role::Admin) if actor.is_confined() => Err(Error::forbidden(
             "this API key is limited to certain repositories or environments and cannot make a vault",
         )),
-        Some(Role::Admin) => Ok(own.then(|| actor.user_id())),
+        Some(Role::Admin) => Ok(()),
         Some(role) => Err(Error::forbidden(format!(
             "making a vault needs the role `admin` on `{repo}`, yours is `{role}`"
         ))),
     }
 }
 
-fn new_vault(
-    repo: &RepoName,
-    owner: Option<UserId>,
-    actor: &Actor,
-    environments: &[EnvironmentName],
-    now: Timestamp,
-) -> Vault {
+fn no_vault(repo: &RepoName) -> Error {
+    Error::not_found(format!("no vault for `{repo}`, or no access to it"))
+}
+
+fn new_vault(place: Place, actor: &Actor, environments: &[EnvironmentName], now: Timestamp) -> Vault {
     Vault {
         id: VaultId::new(now),
-        source: Source::Local { owner },
-        repo: repo.clone(),
-        private: true,
-        avatar_url: None,
+        source: place.source,
+        repo: place.repo,
+        private: place.private,
+        avatar_url: place.avatar_url,
         environments: environments.iter().map(|name| new_environment(name.clone(), now)).collect(),
         created_at: now,
         created_by: Some(actor.user_id()),
@@ -207,25 +260,43 @@ fn summary(vault: &Vault, role: Role) -> VaultSummary {
 }
 
 /// Every living vault the actor has a role on, sorted by name.
-pub(super) fn reachable(view: View<'_>, actor: &Actor) -> Result<Vec<(Vault, Role)>, StoreError> {
+pub(super) fn reachable(
+    view: View<'_>,
+    actor: &Actor,
+    reach: &Reach,
+) -> Result<Vec<(Vault, Role)>, StoreError> {
     let mut found = BTreeMap::new();
-    let mut consider = |vault: Vault| {
-        if vault.deleted.is_none()
-            && let Some(role) = permissions::role_on(view, actor, &vault)?
-        {
-            found.insert((vault.repo.folded(), vault.id), (vault, role));
+    let mut add = |vault: Vault, role: Role| found.insert((vault.repo.folded(), vault.id), (vault, role));
+    match reach {
+        Reach::Forge(repositories) => {
+            for repository in repositories.iter() {
+                let Some(role) = repository.role() else { continue };
+                let vault = permissions::forge_vault(view, repository.id)?;
+                if let Some(vault) = vault.filter(|vault| actor.reaches(vault.id)) {
+                    add(Vault { repo: repository.name.clone(), private: repository.private, ..vault }, role);
+                }
+            }
         }
-        Ok::<_, StoreError>(())
-    };
-    if matches!(actor.user.account, Account::Local { admin: true, .. }) {
-        view.scan(&VAULTS, &Span::all(), |_, vault| {
-            consider(vault)?;
-            Ok(ControlFlow::Continue(()))
-        })?;
-    } else {
-        for id in candidates(view, actor.user_id())? {
-            if let Some(vault) = view.find(&VAULTS, id)? {
-                consider(vault)?;
+        Reach::Local(namespaces) => {
+            let mut consider = |vault: Vault| {
+                if vault.deleted.is_none()
+                    && let Some(role) = permissions::role_on(view, actor, &vault, *namespaces)?
+                {
+                    add(vault, role);
+                }
+                Ok::<_, StoreError>(())
+            };
+            if matches!(actor.user.account, Account::Local { admin: true, .. }) {
+                view.scan(&VAULTS, &Span::all(), |_, vault| {
+                    consider(vault)?;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            } else {
+                for id in candidates(view, actor.user_id())? {
+                    if let Some(vault) = view.find(&VAULTS, id)? {
+                        consider(vault)?;
+                    }
+                }
             }
         }
     }

@@ -2,12 +2,13 @@
 //! key's scopes with the route's. Whether the credential is good is for the domain
 //! to say.
 
+use super::cookies;
 use super::problem::{Problem, ProblemKind};
 use super::router::Auth;
 use crate::base::{Agent, SecretText, ids::RequestId};
 use crate::domain::{Actor, Origin};
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, USER_AGENT};
+use hyper::header::{AUTHORIZATION, HeaderValue, ORIGIN, USER_AGENT};
 use std::net::IpAddr;
 
 /// Longest credential that is looked at, in bytes. Ours and GitHub's are far shorter.
@@ -15,18 +16,46 @@ const CREDENTIAL_BYTES_MAX: usize = 4_096;
 /// Most characters of a `User-Agent` that are kept.
 const USER_AGENT_CHARS_MAX: usize = 200;
 
-/// The credential in `headers`; `None` if there is none of any kind.
-pub(super) fn credential(headers: &HeaderMap) -> Result<Option<SecretText>, Problem> {
+/// A credential as it was shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) text: SecretText,
+    /// Whether a browser sent it along by itself.
+    pub(super) by_cookie: bool,
+}
+
+/// The credential in `headers`; `None` if there is none of any kind. The header wins
+/// over the cookie.
+pub(super) fn credential(headers: &HeaderMap) -> Result<Option<Shown>, Problem> {
     match headers.get(AUTHORIZATION) {
         Some(value) => value
             .to_str()
             .ok()
             .and_then(bearer)
-            .map(Some)
+            .map(|text| Some(Shown { text, by_cookie: false }))
             .ok_or_else(|| unauthorized("the `Authorization` header is not of the form `Bearer <token>`")),
-        // A session cookie is looked for here, and only here: the header wins.
-        None => Ok(None),
+        None => Ok(session_cookie(headers)),
     }
+}
+
+/// The session in `headers`, if a browser sent one.
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<Shown> {
+    let value = cookies::find(headers, cookies::SESSION)?;
+    let sane = (1..=CREDENTIAL_BYTES_MAX).contains(&value.len());
+    sane.then(|| Shown { text: SecretText::new(value.to_owned()), by_cookie: true })
+}
+
+/// Refuses what a page of a foreign site made a browser send: with a cookie, what may
+/// change something has to come from a page of ours, or of a listed site.
+pub(super) fn check_web_origin(headers: &HeaderMap, own: &str, allowed: &[String]) -> Result<(), Problem> {
+    let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
+    let is = |listed: &str| origin == Some(listed.as_bytes());
+    if is(own) || allowed.iter().any(|listed| is(listed)) {
+        return Ok(());
+    }
+    let detail = "with a cookie, this takes an `Origin` header that names this server or a listed site; \
+                  use `Authorization: Bearer <token>`";
+    Err(Problem::new(ProblemKind::Forbidden, detail))
 }
 
 /// The token of a `Bearer` credential (RFC 6750 §2.1); the scheme is case-insensitive.
@@ -63,15 +92,17 @@ pub(super) fn origin(request_id: RequestId, address: IpAddr, headers: &HeaderMap
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::COOKIE;
 
-    fn read(header: &str) -> Result<Option<SecretText>, Problem> {
+    fn read(header: &str) -> Result<Option<Shown>, Problem> {
         credential(&HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]))
     }
 
     #[test]
     fn bearer_credentials_are_found_whatever_the_case_of_the_scheme() {
         for header in ["Bearer abc.def", "bearer abc.def", "BEARER  abc.def "] {
-            assert_eq!(read(header).unwrap(), Some(SecretText::new("abc.def".into())), "{header}");
+            let shown = Shown { text: SecretText::new("abc.def".into()), by_cookie: false };
+            assert_eq!(read(header).unwrap(), Some(shown), "{header}");
         }
         assert_eq!(credential(&HeaderMap::new()).unwrap(), None);
     }
@@ -81,6 +112,30 @@ mod tests {
         let long = format!("Bearer {}", "x".repeat(CREDENTIAL_BYTES_MAX + 1));
         for header in ["", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "abc", "Bearer a b", &long] {
             assert_eq!(read(header).unwrap_err().kind(), ProblemKind::Unauthorized, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_counts_when_there_is_no_header() {
+        let cookie = (COOKIE, "a=b; keyway_session=x.y.z".parse().unwrap());
+        let shown = credential(&HeaderMap::from_iter([cookie.clone()])).unwrap().unwrap();
+        assert!(shown.by_cookie && shown.text.expose() == "x.y.z");
+        let both = [cookie, (AUTHORIZATION, "Bearer abc".parse().unwrap())];
+        assert!(!credential(&HeaderMap::from_iter(both)).unwrap().unwrap().by_cookie);
+    }
+
+    #[test]
+    fn foreign_pages_are_told_from_ours() {
+        let check = |origin: Option<&str>| {
+            let headers = origin.map(|origin| (ORIGIN, origin.parse().unwrap()));
+            let listed = ["https://app.example".to_owned()];
+            check_web_origin(&HeaderMap::from_iter(headers), "https://keyway.example", &listed).is_ok()
+        };
+        assert!(check(Some("https://keyway.example")) && check(Some("https://app.example")));
+        for foreign in
+            [None, Some("null"), Some("https://keyway.example.evil"), Some("http://keyway.example")]
+        {
+            assert!(!check(foreign), "{foreign:?}");
         }
     }
 

@@ -11,6 +11,7 @@
 //! address     the client's address          cors     browsers of other origins
 //! body        reading bodies, bounded       json     bodies into types
 //! request     what a handler gets           respond  what it answers
+//! pages       what pages need beside that   cookies  finding and handing them out
 //! problem     failures as RFC 7807          api/     one file per resource
 //! ```
 //!
@@ -30,11 +31,13 @@ mod api;
 mod auth;
 mod body;
 mod connection;
+mod cookies;
 mod cors;
 mod front;
 mod json;
 mod limits;
 mod listener;
+mod pages;
 mod pipeline;
 mod problem;
 mod redirect;
@@ -50,10 +53,11 @@ mod tls;
 pub use api::routes;
 pub use front::Front;
 pub use listener::Listener;
+pub use pages::{Form, Outcome};
 pub use problem::{Problem, ProblemKind};
 pub use request::Ctx;
 pub use respond::{Answer, Body, Response};
-pub use router::{Auth, BodyRule, Handler, LimitClass, Route, TableError, Verb};
+pub use router::{Auth, BodyRule, FailurePage, Handler, LimitClass, Route, TableError, Verb};
 pub use server::{Drained, serve};
 pub use settings::{HttpSettings, RateLimits, Timeouts};
 pub use tls::{Fingerprint, TlsError, TlsIdentity, Validity};

@@ -11,9 +11,9 @@ use super::limits::{Client, Standing};
 use super::problem::{Problem, ProblemKind};
 use super::request::{Caller, Ctx, RequestTag, decode_segment};
 use super::respond::{Answer, Body, Response};
-use super::router::{Auth, Found, LimitClass, Route};
+use super::router::{Auth, FailurePage, Found, LimitClass, Route};
 use crate::base::ids::RequestId;
-use crate::domain::{Actor, Origin};
+use crate::domain::{Actor, ErrorKind, Origin};
 use crate::telemetry::{Access, redact};
 use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
@@ -60,6 +60,7 @@ struct Visit<'a> {
     web_origin: Option<HeaderValue>,
     standing: Option<Standing>,
     access: Access<RequestTag>,
+    failure_page: Option<FailurePage>,
     /// Until it is read.
     body: Option<Incoming>,
 }
@@ -80,6 +81,7 @@ impl<'a> Visit<'a> {
             standing: None,
             access: Access::begin(tag.clone(), address, head.method.as_str()),
             tag,
+            failure_page: None,
             body: Some(body),
         }
     }
@@ -106,6 +108,7 @@ impl<'a> Visit<'a> {
             }
         };
         self.access.route(route.path);
+        self.failure_page = route.failure_page;
         let caller = self.admit(route, &head.headers).await?;
         let body = if route.verb.mutates() {
             self.read_body(route, &head.headers).await?
@@ -128,12 +131,20 @@ impl<'a> Visit<'a> {
     /// Recognises the caller, charges the call, and compares scopes.
     async fn admit(&mut self, route: &Route, headers: &HeaderMap) -> Result<Caller, Problem> {
         let origin = auth::origin(self.tag.id, self.address, headers);
-        if route.auth == Auth::None {
-            self.charge(route.limit, None)?;
-            return Ok(Caller::Anybody(origin));
+        match route.auth {
+            Auth::None => {
+                self.charge(route.limit, None)?;
+                return Ok(Caller::Anybody(origin));
+            }
+            Auth::Visitor => return self.admit_visitor(route, headers, origin).await,
+            Auth::Any | Auth::Scoped(_) => {}
         }
         match self.recognise(headers, origin).await {
-            Ok(actor) => {
+            Ok((actor, by_cookie)) => {
+                if by_cookie && route.verb.mutates() {
+                    let settings = &self.front.settings;
+                    auth::check_web_origin(headers, &settings.public_url, &settings.allowed_origins)?;
+                }
                 self.charge(route.limit, Some(actor.credential_tag()))?;
                 auth::check_scope(route.auth, &actor)?;
                 Ok(Caller::Known(Box::new(actor)))
@@ -148,11 +159,35 @@ impl<'a> Visit<'a> {
         }
     }
 
-    async fn recognise(&self, headers: &HeaderMap, origin: Origin) -> Result<Actor, Problem> {
-        let credential = auth::credential(headers)?.ok_or_else(|| {
+    /// Who calls, and whether a browser said so by itself.
+    async fn recognise(&self, headers: &HeaderMap, origin: Origin) -> Result<(Actor, bool), Problem> {
+        let shown = auth::credential(headers)?.ok_or_else(|| {
             auth::unauthorized("this needs a credential; send `Authorization: Bearer <token>`")
         })?;
-        Ok(self.front.services.authenticate(&credential, origin).await?)
+        let actor = self.front.services.authenticate(&shown.text, shown.by_cookie, origin).await?;
+        Ok((actor, shown.by_cookie))
+    }
+
+    /// A session that has ended is no session: then it is anybody. Pages guard their
+    /// forms themselves.
+    async fn admit_visitor(
+        &mut self,
+        route: &Route,
+        headers: &HeaderMap,
+        origin: Origin,
+    ) -> Result<Caller, Problem> {
+        if let Some(shown) = auth::session_cookie(headers) {
+            match self.front.services.authenticate(&shown.text, true, origin.clone()).await {
+                Ok(actor) => {
+                    self.charge(route.limit, Some(actor.credential_tag()))?;
+                    return Ok(Caller::Known(Box::new(actor)));
+                }
+                Err(refusal) if refusal.kind == ErrorKind::Unauthorized => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        self.charge(route.limit, None)?;
+        Ok(Caller::Anybody(origin))
     }
 
     fn charge(&mut self, class: LimitClass, credential: Option<[u8; 16]>) -> Result<(), Problem> {
@@ -176,7 +211,12 @@ impl<'a> Visit<'a> {
             if problem.closes() {
                 self.body = None;
             }
-            problem.render(&self.front.settings.errors_base_url, self.uri.path(), self.tag.as_str())
+            match self.failure_page {
+                Some(page) => problem.render_page(page),
+                None => {
+                    problem.render(&self.front.settings.errors_base_url, self.uri.path(), self.tag.as_str())
+                }
+            }
         });
         self.access.status(response.status().as_u16());
         if let Some(body) = self.body.take() {

@@ -3,10 +3,12 @@
 //! A problem carries two stories. `detail` and `fields` go to the client, `cause`
 //! goes to the log and nowhere else; [`Problem::render`] never sees it.
 
+use super::pages;
 use super::respond::{Response, json_response};
+use super::router::FailurePage;
 use crate::domain::{Error, ErrorKind, FieldError};
-use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -192,20 +194,31 @@ impl Problem {
             errors: &self.0.fields,
         };
         let mut response = json_response(status, "application/problem+json", &body);
-        let headers = response.headers_mut();
+        if self.0.kind == ProblemKind::Unauthorized {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        self.decorate(response.headers_mut());
+        response
+    }
+
+    /// The response for people: a page that `write` makes of the title and the explanation.
+    pub(super) fn render_page(&self, write: FailurePage) -> Response {
+        let (status, _, title) = self.0.kind.parts();
+        let mut response = pages::html(status, write(title, &self.0.detail));
+        self.decorate(response.headers_mut());
+        response
+    }
+
+    fn decorate(&self, headers: &mut HeaderMap) {
         if let Some(wait) = self.wait() {
             headers.insert(RETRY_AFTER, whole_seconds(wait).into());
         }
         if let Some(methods) = &self.0.allow {
             headers.insert(ALLOW, methods.clone());
         }
-        if self.0.kind == ProblemKind::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
         if self.0.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 
     fn wait(&self) -> Option<Duration> {

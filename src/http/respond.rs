@@ -49,6 +49,24 @@ impl Ctx {
         self.envelope(StatusCode::OK, data, None)
     }
 
+    /// 200 with `data`, whose members also stand at the top: where shipped clients and
+    /// the published description look for them in different places.
+    ///
+    /// # Errors
+    /// If `data` cannot be written as JSON.
+    pub fn ok_twice<T: Serialize>(&self, data: &T) -> Answer {
+        #[derive(Serialize)]
+        struct Twice<'a, T> {
+            #[serde(flatten)]
+            top: &'a T,
+            #[serde(flatten)]
+            envelope: Envelope<'a, T>,
+        }
+        let meta = Meta { request_id: self.request_id(), pagination: None };
+        let both = Twice { top: data, envelope: Envelope { data, meta } };
+        Ok(json_response(StatusCode::OK, "application/json", &both))
+    }
+
     /// 200 with one page of a list.
     ///
     /// # Errors
@@ -127,6 +145,14 @@ impl Ctx {
 pub(super) fn json_response<T: Serialize>(status: StatusCode, kind: &'static str, document: &T) -> Response {
     // Only our own flat structures come here, and those can always be written.
     with_body(status, kind, serde_json::to_vec(document).unwrap_or_default())
+}
+
+/// Writes a field as its text.
+pub(super) fn as_text<T: std::fmt::Display, S: serde::Serializer>(
+    value: &T,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
 }
 
 /// No body.

@@ -65,6 +65,8 @@ impl Verb {
 pub enum Auth {
     /// Nothing.
     None,
+    /// Nothing; but if a browser shows the session of somebody, that is who calls.
+    Visitor,
     /// Any valid credential.
     Any,
     /// A valid credential; if it is an API key, one with this scope.
@@ -110,22 +112,36 @@ pub struct Route {
     pub limit: LimitClass,
     /// What body it may have.
     pub body: BodyRule,
+    /// How it tells of failures; `None`: as the API does.
+    pub failure_page: Option<FailurePage>,
     /// What it does.
     pub handler: Handler,
 }
+
+/// Writes a failure for people: an HTML page for a title and an explanation.
+pub type FailurePage = fn(title: &str, detail: &str) -> String;
 
 impl Route {
     /// A route that wants any valid credential and counts to the general rate limit.
     #[must_use]
     pub const fn new(verb: Verb, path: &'static str, handler: Handler) -> Self {
         let (auth, limit, body) = (Auth::Any, LimitClass::General, BodyRule::Standard);
-        Self { verb, path, auth, role: None, limit, body, handler }
+        Self { verb, path, auth, role: None, limit, body, failure_page: None, handler }
     }
 
     /// Lets everybody in.
     #[must_use]
     pub const fn open(mut self) -> Self {
         self.auth = Auth::None;
+        self
+    }
+
+    /// Is a page for people, whoever they are, and tells of failures as `failure_page` does.
+    #[must_use]
+    pub const fn page(mut self, failure_page: FailurePage) -> Self {
+        self.auth = Auth::Visitor;
+        self.body = BodyRule::Form;
+        self.failure_page = Some(failure_page);
         self
     }
 

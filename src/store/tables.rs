@@ -7,10 +7,11 @@
 use super::codec::Record;
 use super::keys::TableKey;
 use super::records::{
-    ApiKey, ApiKeyUsage, Entry, Environment, Grant, Revision, TrashedSecret, User, Vault, VaultKeys, Version,
+    ApiKey, ApiKeyUsage, DeviceCode, Entry, Environment, ForgeGrant, Grant, PendingSignIn, Revision, Session,
+    SignInCode, TrashedSecret, User, Vault, VaultKeys, Version,
 };
 use crate::base::Timestamp;
-use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, UserId, VaultId};
+use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, SessionId, UserId, VaultId};
 use std::marker::PhantomData;
 
 /// A keyed hash of a name.
@@ -91,6 +92,21 @@ catalogue! {
     TRASH_BY_TIME: Index<(Timestamp, VaultId, SecretId)> = "trash_by_time";
     /// Vaults whose key is destroyed and whose sealed records still have to be swept out.
     PURGED_VAULTS: Index<VaultId> = "purged_vaults";
+
+    /// Who is signed in.
+    SESSIONS: Table<SessionId, Session> = "sessions";
+    /// Sessions of a user.
+    SESSIONS_BY_USER: Index<(UserId, SessionId)> = "sessions_by_user";
+    /// Clients that ask to be let in, by the code they hold.
+    DEVICE_CODES: Table<Lookup, DeviceCode> = "device_codes";
+    /// The same, to be found by the code people type.
+    USER_CODES: Table<Lookup, Lookup> = "user_codes";
+    /// Browsers on their way to the forge and back.
+    PENDING_SIGN_INS: Table<Lookup, PendingSignIn> = "pending_sign_ins";
+    /// One-time codes that web sites exchange for sessions.
+    SIGN_IN_CODES: Table<Lookup, SignInCode> = "sign_in_codes";
+    /// What the forge gave us to ask in somebody's name.
+    FORGE_GRANTS: Table<UserId, ForgeGrant> = "forge_grants";
 
     /// What people read: an environment's living secrets in one record.
     ENVIRONMENTS: VaultTable<(VaultId, EnvironmentId), Environment> = "environments";

@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn begun_days_are_counted_whole() {
-        let settings = Settings { trash_days: 30, ..crate::domain::Services::test_settings() };
+        let settings = Settings { trash_days: 30, ..Settings::for_tests() };
         let deletion = Deletion { at: Timestamp::from_millis(5), by: None };
         let days = |now| Stay::of(&deletion, &settings, Timestamp::from_millis(now)).days_remaining;
         let end = 5 + 30 * DAY_MILLIS;

@@ -7,7 +7,7 @@ use crate::base::ids::VaultId;
 use crate::base::{EnvironmentName, Page, Paged};
 use crate::domain::activity::entry;
 use crate::domain::gate::Change;
-use crate::domain::permissions::{Access, find_vault, repo_lookup};
+use crate::domain::permissions::{Access, vault_lookup};
 use crate::domain::{Actor, Error, ErrorKind, Result, Services};
 use crate::store::Span;
 use crate::store::records::Action;
@@ -48,8 +48,9 @@ impl Services {
     /// The deleted vaults the actor is admin of, last deleted first.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or the forge cannot be asked.
     pub async fn list_trashed_vaults(&self, actor: &Actor, page: Page) -> Result<Paged<TrashedVault>> {
+        let reach = self.reach(actor).await?;
         let (services, actor) = (self.clone(), actor.clone());
         tokio::task::spawn_blocking(move || {
             let all = services.store().read(|view| {
@@ -60,7 +61,8 @@ impl Services {
                 })?;
                 let mut vaults = Vec::new();
                 for id in ids {
-                    match Access::of_deleted(view, &actor, id) {
+                    let Some(vault) = view.find(&VAULTS, id)? else { continue };
+                    match Access::of_deleted(view, &actor, id, &reach.standing_on(&vault)) {
                         Ok(access) if access.manage().is_ok() => {
                             vaults.extend(access.vault.deleted.map(|deletion| (deletion, access.vault)));
                         }
@@ -92,7 +94,8 @@ impl Services {
         self.change_deleted(actor, id, |Change { view, batch, access, actor, now, .. }| {
             access.manage()?;
             let mut vault = access.vault;
-            if find_vault(view, &vault.repo)?.is_some() {
+            let lookup = vault_lookup(view, &vault);
+            if view.find(&VAULT_NAMES, lookup)?.is_some() {
                 return Err(Error::conflict(format!(
                     "`{}` has another vault now; delete that one first",
                     vault.repo
@@ -103,7 +106,7 @@ impl Services {
             }
             vault.updated_at = now;
             batch.put(&VAULTS, vault.id, &vault)?;
-            batch.put(&VAULT_NAMES, repo_lookup(view, &vault.repo), &vault.id)?;
+            batch.put(&VAULT_NAMES, lookup, &vault.id)?;
             batch.audit(entry(actor, now, Action::VaultRestored).on(&vault));
             Ok(RestoredVault {
                 vault_id: vault.id,

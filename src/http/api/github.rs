@@ -34,14 +34,21 @@ struct Repository {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Installation {
+struct Installed {
     installed: bool,
     install_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installation_id: Option<u64>,
 }
 
-/// Without a GitHub App there is nothing to install, and so nothing is missing.
+/// Without an app there is nothing to install, and so nothing is missing.
 async fn check_installation(ctx: Ctx) -> Answer {
-    let Repository { repo_owner: _owner, repo_name: _name } = ctx.json()?;
-    let install_url = ctx.settings().public_url.clone();
-    ctx.ok(&Installation { installed: true, install_url })
+    let repository: Repository = ctx.json()?;
+    let name = RepoName::new(repository.repo_owner, repository.repo_name);
+    let found = ctx.services().installation(ctx.actor()?, &name).await?;
+    ctx.ok(&Installed {
+        installed: found.installed,
+        install_url: found.install_url.unwrap_or_else(|| ctx.settings().public_url.clone()),
+        installation_id: found.id,
+    })
 }

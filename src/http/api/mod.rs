@@ -2,17 +2,20 @@
 
 mod activity;
 mod api_keys;
+mod device;
 mod environments;
 mod github;
 mod health;
 mod overrides;
 mod revisions;
 mod secrets;
+mod session;
 mod transfer;
 mod trash;
 mod users;
 mod vaults;
 mod versions;
+mod webhook;
 
 use super::router::Route;
 
@@ -21,6 +24,8 @@ use super::router::Route;
 pub const fn routes() -> &'static [&'static [Route]] {
     &[
         health::ROUTES,
+        device::ROUTES,
+        session::ROUTES,
         users::ROUTES,
         vaults::ROUTES,
         environments::ROUTES,
@@ -33,5 +38,6 @@ pub const fn routes() -> &'static [&'static [Route]] {
         api_keys::ROUTES,
         activity::ROUTES,
         github::ROUTES,
+        webhook::ROUTES,
     ]
 }

@@ -112,6 +112,16 @@ actions! {
     AuditExported = "audit_exported";
     /// Audit entries past their retention left the log.
     AuditPruned = "audit_pruned";
+    /// Somebody signed in.
+    SignedIn = "user_login";
+    /// Somebody signed out.
+    SignedOut = "user_logout";
+    /// Somebody who showed who they are was not let in.
+    SignInRefused = "login_refused";
+    /// A client was let in by its device code.
+    DeviceApproved = "device_approved";
+    /// A client was turned away by its device code.
+    DeviceDenied = "device_denied";
 }
 
 /// With what somebody showed who they are.
@@ -122,6 +132,12 @@ pub enum CredentialKind {
     Machine,
     /// An API key.
     ApiKey,
+    /// A session.
+    Session,
+    /// A token of the forge that keeps the repositories.
+    ForgeToken,
+    /// A password, or a proof from the forge, in exchange for a session.
+    SignIn,
 }
 
 /// Who did it.

@@ -4,10 +4,14 @@
 
 mod audit;
 mod people;
+mod sign_in;
 mod vault;
 
 pub use audit::{Action, CredentialKind, Entry, EntryActor};
 pub use people::{Account, ApiKey, ApiKeyUsage, Grant, KeyEnvironment, KeyRepository, User};
+pub use sign_in::{
+    DeviceCode, DeviceState, ForgeGrant, PendingSignIn, RefreshToken, Session, SignInCode, SignInTarget,
+};
 pub use vault::{
     Deletion, Environment, EnvironmentInfo, EnvironmentKind, ManifestItem, Override, OverrideTarget,
     Revision, Secret, Source, TrashedSecret, Vault, VaultKeys, Version,

@@ -1,0 +1,68 @@
+//! What GitHub's refusals mean. Its documentation: "Rate limits for the REST API",
+//! "Troubleshooting the REST API", "Authenticating with SAML single sign-on".
+
+use crate::domain::ports::ForgeError;
+use crate::outbound::{CallError, Reply};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long to leave GitHub alone when it says "too many" and not for how long.
+const SOME_TIME: Duration = Duration::from_secs(60);
+/// Longest time it is believed to want that.
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// `reply`, if it is an answer and no refusal.
+pub(super) fn or_error(reply: Reply) -> Result<Reply, ForgeError> {
+    match reply.status {
+        200..=299 => Ok(reply),
+        401 => Err(ForgeError::BadToken),
+        403 | 429 => Err(refusal(&reply)),
+        404 => Err(ForgeError::Refused("GitHub does not show this to the token".to_owned())),
+        status => Err(ForgeError::Unavailable { retry_after: None, cause: format!("it answered {status}") }),
+    }
+}
+
+/// GitHub could not be reached.
+pub(super) fn unavailable(error: &CallError) -> ForgeError {
+    ForgeError::Unavailable { retry_after: None, cause: error.to_string() }
+}
+
+fn refusal(reply: &Reply) -> ForgeError {
+    if let Some(wait) = limit(reply) {
+        let cause = "its limit of requests is reached".to_owned();
+        return ForgeError::Unavailable {
+            retry_after: Some(wait.clamp(Duration::from_secs(1), LONGEST)),
+            cause,
+        };
+    }
+    if let Some(header) = reply.header("x-github-sso")
+        && header.starts_with("required")
+    {
+        let place = header.split(';').find_map(|part| part.trim().strip_prefix("url="));
+        return ForgeError::SingleSignOn(place.filter(|url| url.starts_with("https://")).map(str::to_owned));
+    }
+    ForgeError::Refused("GitHub refuses this to the token".to_owned())
+}
+
+/// How long to wait, if the refusal is one of too many requests.
+fn limit(reply: &Reply) -> Option<Duration> {
+    let number = |name| reply.header(name).and_then(|value| value.trim().parse::<u64>().ok());
+    if let Some(wait) = number("retry-after") {
+        return Some(Duration::from_secs(wait));
+    }
+    if number("x-ratelimit-remaining") == Some(0) {
+        return Some(number("x-ratelimit-reset").map_or(SOME_TIME, until));
+    }
+    let told = String::from_utf8_lossy(reply.body()).to_ascii_lowercase();
+    let too_many = reply.status == 429 || told.contains("rate limit") || told.contains("abuse detection");
+    too_many.then_some(SOME_TIME)
+}
+
+/// How long until a moment that GitHub names by its own clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "GitHub names a moment, and only the wall clock knows how far it is"
+)]
+fn until(reset: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(reset).saturating_sub(now)
+}

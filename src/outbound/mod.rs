@@ -1,0 +1,291 @@
+//! Calls to other services: one HTTPS client for all of them, with timeouts on
+//! everything and a limit on all that comes back.
+//!
+//! The client blocks, so it works on the runtime's blocking threads, and only so many
+//! at a time: one slow service must not use up what everything else needs. Redirects
+//! are followed by hand, to the same host only, because a credential goes along.
+//! Nothing of a call is ever part of an error but the host and what went wrong.
+
+mod proxy;
+mod resolve;
+mod roots;
+
+pub use proxy::ProxySettings;
+pub use roots::{RootsError, read_authorities};
+
+use crate::base::SecretText;
+use resolve::Names;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use ureq::http::{self, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Proxy, config::Config};
+use zeroize::Zeroizing;
+
+/// Calls at one time.
+const AT_ONCE: usize = 32;
+/// Largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 8 << 20;
+/// Redirects followed before giving up.
+const REDIRECTS_MAX: usize = 3;
+
+/// What the operator decided about this room.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundSettings {
+    /// How long a call may take, from looking the name up to the last byte.
+    pub timeout: Duration,
+    /// Further certificate authorities to trust.
+    pub authorities: Vec<Certificate<'static>>,
+    /// The ways out of the network.
+    pub proxies: ProxySettings,
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    settings: OutboundSettings,
+    agents: std::sync::OnceLock<proxy::Agents>,
+    permits: Arc<Semaphore>,
+}
+
+/// What to do there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Do.
+    Post,
+}
+
+/// One call.
+pub struct Call {
+    method: Method,
+    url: String,
+    headers: Vec<(&'static str, SecretText)>,
+    body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+}
+
+/// What came back. Any status is an answer.
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    headers: http::HeaderMap,
+    body: Zeroizing<Vec<u8>>,
+}
+
+/// Why nothing usable came back; names the host and nothing else of the call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("calling `{host}`: {reason}")]
+pub struct CallError {
+    host: String,
+    reason: String,
+}
+
+impl Call {
+    /// Reads `url`.
+    #[must_use]
+    pub fn get(url: impl Into<String>) -> Self {
+        Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: None }
+    }
+
+    /// Sends `body`, which is of `kind`, to `url`.
+    #[must_use]
+    pub fn post(url: impl Into<String>, kind: &'static str, body: Zeroizing<Vec<u8>>) -> Self {
+        Self { method: Method::Post, url: url.into(), headers: Vec::new(), body: Some((kind, body)) }
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, SecretText::new(value.into())));
+        self
+    }
+
+    fn host(&self) -> String {
+        host_of(&self.url)
+    }
+}
+
+impl Reply {
+    /// A header, if it is there and readable.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({})", self.status)
+    }
+}
+
+impl Client {
+    /// A client; it starts up at its first call.
+    #[must_use]
+    pub fn new(settings: OutboundSettings) -> Self {
+        let (agents, permits) = (std::sync::OnceLock::new(), Arc::new(Semaphore::new(AT_ONCE)));
+        Self(Arc::new(Inner { settings, agents, permits }))
+    }
+
+    /// Makes a call. Redirects of reads are followed as long as they stay on the host.
+    ///
+    /// # Errors
+    /// If no whole answer came back in time.
+    pub async fn send(&self, call: Call) -> Result<Reply, CallError> {
+        let host = call.host();
+        let failed = |reason: &str| CallError { host: host.clone(), reason: reason.to_owned() };
+        let waiting = Arc::clone(&self.0.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.0.settings.timeout, waiting).await;
+        let permit = match permit {
+            Ok(Ok(permit)) => permit,
+            _ => return Err(failed("too many other calls are under way")),
+        };
+        let inner = Arc::clone(&self.0);
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            inner.follow(call)
+        });
+        work.await.unwrap_or_else(|_| Err(failed("the call panicked")))
+    }
+}
+
+impl Inner {
+    fn follow(&self, mut call: Call) -> Result<Reply, CallError> {
+        for _ in 0..=REDIRECTS_MAX {
+            let reply = self.once(&call)?;
+            let moved = matches!(reply.status, 301 | 302 | 303 | 307 | 308);
+            if !moved || call.method != Method::Get {
+                return Ok(reply);
+            }
+            let target = reply.header("location").and_then(|target| on_same_host(&call.url, target));
+            let elsewhere = || CallError {
+                host: call.host(),
+                reason: "it redirects to another host, where the credential must not go".to_owned(),
+            };
+            call.url = target.ok_or_else(elsewhere)?;
+        }
+        Err(CallError { host: call.host(), reason: "it redirects in circles".to_owned() })
+    }
+
+    fn once(&self, call: &Call) -> Result<Reply, CallError> {
+        match self.attempt(call) {
+            // A connection kept from the last call may have been closed meanwhile.
+            Err(ureq::Error::Io(_)) if call.method == Method::Get => self.attempt(call),
+            other => other,
+        }
+        .map_err(|error| CallError { host: call.host(), reason: in_words(&error) })
+    }
+
+    fn attempt(&self, call: &Call) -> Result<Reply, ureq::Error> {
+        let agents = self.agents.get_or_init(|| proxy::Agents::new(&self.settings));
+        let mut request = http::Request::builder().uri(&call.url).method(match call.method {
+            Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
+        });
+        for (name, value) in &call.headers {
+            let mut value = http::HeaderValue::from_str(value.expose()).map_err(http::Error::from)?;
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        let agent = agents.for_url(&call.url);
+        let mut response = match &call.body {
+            Some((kind, body)) => agent.run(request.header("content-type", *kind).body(body.as_slice())?)?,
+            None => agent.run(request.body(())?)?,
+        };
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+        let (parts, _) = response.into_parts();
+        Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body: Zeroizing::new(body) })
+    }
+}
+
+/// What all agents have in common.
+fn tls(settings: &OutboundSettings) -> TlsConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots::all(&settings.authorities)))
+        .unversioned_rustls_crypto_provider(provider)
+        .build()
+}
+
+fn agent(settings: &OutboundSettings, tls: TlsConfig, proxy: Option<Proxy>) -> Agent {
+    let config = Config::builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .timeout_global(Some(settings.timeout))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(64 << 10)
+        .user_agent(concat!("keywayd/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), Names::default())
+}
+
+/// `target` as a whole address, if it stays with the scheme, host and port of `url`.
+fn on_same_host(url: &str, target: &str) -> Option<String> {
+    let base: Uri = url.parse().ok()?;
+    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
+    let whole = if target.starts_with('/') && !target.starts_with("//") {
+        format!("{scheme}://{authority}{target}")
+    } else {
+        target.to_owned()
+    };
+    let there: Uri = whole.parse().ok()?;
+    (there.scheme_str() == Some(scheme) && there.authority() == Some(authority)).then_some(whole)
+}
+
+fn host_of(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_else(|| "an address that is none".to_owned())
+}
+
+/// The error without what could quote the call.
+fn in_words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "it took too long".to_owned(),
+        ureq::Error::HostNotFound => "the name could not be resolved".to_owned(),
+        ureq::Error::Io(error) => format!("the connection failed ({})", error.kind()),
+        ureq::Error::BodyExceedsLimit(_) => "it answered with more than is read".to_owned(),
+        ureq::Error::Rustls(error) => format!("no trusted TLS connection ({error})"),
+        ureq::Error::Tls(error) => format!("no trusted TLS connection ({error})"),
+        ureq::Error::ConnectProxyFailed(_) => "the proxy did not let the call through".to_owned(),
+        ureq::Error::ConnectionFailed => "there was no connection".to_owned(),
+        _ => "it did not answer in HTTP".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_on_their_host() {
+        let to = |target| on_same_host("https://api.example/a/b?c", target);
+        assert_eq!(to("/d?e").as_deref(), Some("https://api.example/d?e"));
+        assert_eq!(to("https://api.example/d").as_deref(), Some("https://api.example/d"));
+        for elsewhere in [
+            "https://api.example.evil/d",
+            "https://evil.example/",
+            "http://api.example/d",
+            "https://api.example:8443/d",
+            "https://api.example@evil.example/",
+            "//evil.example/",
+            "d",
+            "",
+        ] {
+            assert_eq!(to(elsewhere), None, "{elsewhere}");
+        }
+    }
+}

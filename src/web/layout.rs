@@ -1,0 +1,72 @@
+//! What all pages have in common, and the page of a failure.
+
+use crate::http::Answer;
+use crate::http::{Ctx, Outcome, Response};
+use maud::{DOCTYPE, Markup, html};
+
+/// The one style sheet.
+pub(super) const STYLE: &str = include_str!("style.css");
+
+/// A whole page.
+pub(super) fn document(title: &str, content: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="robots" content="noindex";
+                title { (title) " · Keyway" }
+                link rel="stylesheet" href="/assets/style.css";
+            }
+            body {
+                header { p.brand { "Keyway" } }
+                main {
+                    h1 { (title) }
+                    (content)
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// The page of a failure the server itself tells of.
+pub(super) fn failure(title: &str, detail: &str) -> String {
+    document(title, &html! { p.bad role="alert" { (sentence(detail)) } })
+}
+
+/// A page with nothing but something that went wrong, and a way on.
+pub(super) fn refusal(ctx: &Ctx, outcome: Outcome, title: &str, detail: &str, way: &Markup) -> Answer {
+    let content = html! {
+        p.bad role="alert" { (sentence(detail)) }
+        (way)
+    };
+    ctx.html(outcome, document(title, &content))
+}
+
+/// Services speak in lower case and without full stops; people read sentences.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let head: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let text = format!("{head}{}", letters.as_str());
+    if text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") }
+}
+
+/// The style sheet.
+pub(super) async fn style(ctx: Ctx) -> Answer {
+    let sheet: Result<Response, _> = ctx.asset("text/css; charset=utf-8", STYLE);
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_shown_is_escaped() {
+        let page = failure("<script>", "\"><img src=x onerror=alert(1)> & more");
+        assert!(!page.contains("<script>") && !page.contains("<img"), "{page}");
+        assert!(page.contains("&lt;img src=x onerror=alert(1)&gt; &amp; more."), "{page}");
+    }
+}
