@@ -63,8 +63,8 @@ pub(crate) struct Results {
     pub(crate) costs: Costs,
 }
 
-/// Does it all.
-pub(crate) fn all(plan: &Plan) -> Outcome<Results> {
+/// Does it all. `None`: only one load was wanted, to be watched with other tools.
+pub(crate) fn all(plan: &Plan) -> Outcome<Option<Results>> {
     let [small, relaxed, large] = ["small", "relaxed", "large"].map(|name| plan.dir.join(name));
     eprintln!("filling {} vaults", plan.vaults);
     let large_token = fill::make(&large, plan.vaults)?;
@@ -83,18 +83,26 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Results> {
     fs::write(&answer, load::once(durable.address, &pulls[0])?)?;
     let bare = Server::bare(&answer)?;
 
-    let one = |server, calls, connections| Variant { server, calls, connections };
+    let one = |name, server, calls, connections| Variant { name, server, calls, connections };
     let variants = [
-        one(&bare, &pulls, MANY),
-        one(&durable, &pulls, MANY),
-        one(&lax, &lax_pulls, MANY),
-        one(&durable, &pushes, 1),
-        one(&durable, &pushes, MANY),
-        one(&durable, &whole_pushes, 1),
-        one(&durable, &whole_pushes, MANY),
-        one(&durable, &pulls, 1),
-        one(&full, &full_pulls, 1),
+        one("bare", &bare, &pulls, MANY),
+        one("pull", &durable, &pulls, MANY),
+        one("relaxed", &lax, &lax_pulls, MANY),
+        one("push-1", &durable, &pushes, 1),
+        one("push", &durable, &pushes, MANY),
+        one("push-all-1", &durable, &whole_pushes, 1),
+        one("push-all", &durable, &whole_pushes, MANY),
+        one("pull-1", &durable, &pulls, 1),
+        one("pull-large-1", &full, &full_pulls, 1),
     ];
+    if let Some(only) = &plan.only {
+        let chosen = variants.iter().find(|variant| variant.name == only).ok_or("no such load")?;
+        eprintln!("{only}: process {}", chosen.server.id());
+        for _ in 0..plan.rounds {
+            eprintln!("{:.0} per second", chosen.measure(plan.slice)?.rate);
+        }
+        return Ok(None);
+    }
     let mut syncs = Vec::new();
     let mut rounds: [Vec<Work>; 9] = Default::default();
     for round in 0..=plan.rounds {
@@ -120,7 +128,7 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Results> {
     eprintln!("starting and killing");
     let large_file_bytes = fs::metadata(large.join("keyway.redb"))?.len();
     let (ready, ready_killed) = starts(&large, &large_token)?;
-    Ok(Results {
+    Ok(Some(Results {
         machine: machine::description()?,
         sync: median(syncs),
         bare: bare_work,
@@ -141,11 +149,12 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Results> {
         ready_killed,
         binary_bytes: fs::metadata(env!("CARGO_BIN_EXE_keywayd"))?.len(),
         costs: costs::measure(&relaxed, &relaxed_token, FEW_VAULTS)?,
-    })
+    }))
 }
 
 /// A server and what is asked of it.
 struct Variant<'a> {
+    name: &'static str,
     server: &'a Server,
     calls: &'a Arc<[Call]>,
     connections: usize,

@@ -47,9 +47,9 @@ impl Server {
         loop {
             let said = fs::read_to_string(&log)?;
             let listening =
-                said.split_once("listening on http://").and_then(|(_, rest)| rest.split_once('\n'));
+                said.split_once("listening on http://").and_then(|(_, rest)| rest.split_once([' ', '\n']));
             if let Some((address, _)) = listening {
-                server.address = address.trim().parse()?;
+                server.address = address.parse()?;
                 break;
             }
             if server.child.try_wait()?.is_some() || begin.elapsed() > Duration::from_secs(60) {
@@ -69,6 +69,11 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
         Ok(Self { child, address: line.trim().parse()?, ready: Duration::ZERO })
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Memory that is resident, in bytes.
