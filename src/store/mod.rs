@@ -17,6 +17,7 @@ mod keys;
 mod location;
 mod open;
 mod overlay;
+mod queue;
 pub mod records;
 pub mod tables;
 #[cfg(test)]
@@ -34,24 +35,21 @@ pub use location::{DataDir, DataDirLock};
 pub use view::{VaultSeal, View};
 
 use crate::crypto::Keyring;
+use queue::Queue;
 use records::Entry;
 use redb::{Database, ReadableDatabase};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use writer::{Job, Work, Writer};
-
-/// Most jobs waiting for the writer; the next one is turned away.
-const QUEUE_JOBS: usize = 1_024;
 
 /// The open database.
 pub struct Store {
     database: Arc<Database>,
     keyring: Arc<Keyring>,
     failed: Arc<AtomicBool>,
-    queue: Mutex<Option<SyncSender<Job>>>,
+    queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _lock: Option<DataDirLock>,
 }
@@ -60,25 +58,19 @@ impl Store {
     fn run(database: Database, keyring: Keyring, head: Head, lock: Option<DataDirLock>) -> Self {
         let (database, keyring) = (Arc::new(database), Arc::new(keyring));
         let failed = Arc::new(AtomicBool::new(false));
-        let (queue, jobs) = sync_channel(QUEUE_JOBS);
+        let queue = Arc::new(Queue::default());
         let writer = Writer {
             database: Arc::clone(&database),
             keyring: Arc::clone(&keyring),
             failed: Arc::clone(&failed),
             head,
         };
+        let jobs = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run(&jobs))
+            .spawn(move || writer.run(jobs))
             .expect("a process that is starting can start a thread");
-        Self {
-            database,
-            keyring,
-            failed,
-            queue: Mutex::new(Some(queue)),
-            writer: Mutex::new(Some(thread)),
-            _lock: lock,
-        }
+        Self { database, keyring, failed, queue, writer: Mutex::new(Some(thread)), _lock: lock }
     }
 
     /// The keys under which names are looked up.
@@ -111,7 +103,7 @@ impl Store {
     {
         let (answer, waiting) = oneshot::channel();
         let work = Waited { job: Some(job), result: None, answer };
-        self.enqueue(Job { work: Box::new(work), urgent: true })?;
+        self.queue.push(Job { work: Box::new(work), urgent: true })?;
         waiting.await.unwrap_or(Err(StoreError::Closed.into()))
     }
 
@@ -120,7 +112,7 @@ impl Store {
     /// # Errors
     /// If the queue is full or closed.
     pub fn audit_soon(&self, entry: Entry) -> Result<(), StoreError> {
-        self.enqueue(Job { work: Box::new(Unwaited(Some(entry))), urgent: false })
+        self.queue.push(Job { work: Box::new(Unwaited(Some(entry))), urgent: false })
     }
 
     /// Whether the store can serve.
@@ -133,18 +125,9 @@ impl Store {
 
     /// Writes what is waiting, and closes the store to further writes.
     pub fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = writer.join();
-        }
-    }
-
-    fn enqueue(&self, job: Job) -> Result<(), StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        match queue.as_ref().map(|queue| queue.try_send(job)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err(StoreError::Busy),
-            Some(Err(TrySendError::Disconnected(_))) | None => Err(StoreError::Closed),
         }
     }
 }

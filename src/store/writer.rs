@@ -1,5 +1,6 @@
 //! The one writer. It owns the write transaction and commits in groups: while one
-//! commit waits for the disk, the next jobs queue up and share the commit after it.
+//! commit waits for the disk, the next jobs queue up and share the commit after it
+//! (`queue`).
 //!
 //! A job first reads and may refuse; only then are its changes applied, so a refused
 //! job leaves its neighbours in the batch untouched. A failure of the engine fails the
@@ -9,19 +10,19 @@ use super::StoreError;
 use super::audit::Head;
 use super::batch::Batch;
 use super::engine::Writing;
+use super::queue::{Answered, Queue};
 use super::view::View;
 use crate::crypto::Keyring;
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-/// Most jobs in one commit.
-const GROUP_JOBS: usize = 256;
-/// How long jobs that nobody waits for may stay unwritten.
-const RELAXED_DELAY: Duration = Duration::from_secs(1);
+/// What part of a commit's time the next one may wait for clients to return.
+const PATIENCE: u32 = 4;
+/// However slow the disk is, they are not waited for longer than this.
+const PATIENCE_MAX: Duration = Duration::from_millis(5);
 
 /// What the writer is asked to do.
 pub(super) trait Work: Send {
@@ -46,9 +47,15 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Works until the queue is closed and empty.
-    pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        while let Some(mut jobs) = next_group(queue) {
+    pub(super) fn run(mut self, queue: Arc<Queue>) {
+        let queue = Attended(queue);
+        let mut answered = Answered::default();
+        while let Some(group) = queue.0.next_group(answered) {
+            let clients = group.iter().filter(|job| job.urgent).count();
+            let mut jobs: Vec<_> = group.into_iter().map(|job| (job, Verdict::Heard)).collect();
+            let begin = Instant::now();
             let outcome = self.commit(&mut jobs);
+            answered = Answered { clients, patience: (begin.elapsed() / PATIENCE).min(PATIENCE_MAX) };
             if let Err(StoreError::Engine(error)) = &outcome {
                 tracing::error!(%error, "a commit failed; the store serves no more writes");
                 self.failed.store(true, Ordering::Relaxed);
@@ -91,6 +98,15 @@ impl Writer {
     }
 }
 
+/// The queue as long as there is a writer. Should it die, nobody waits for it in vain.
+struct Attended(Arc<Queue>);
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Heard,
@@ -114,24 +130,4 @@ fn apply(
         head.append(tables, keyring, entry)?;
     }
     Ok(changed)
-}
-
-/// Waits for work and takes what has queued up. Jobs that nobody waits for stay until
-/// somebody's job comes along, or for [`RELAXED_DELAY`]. `None`: the queue is closed.
-fn next_group(queue: &Receiver<Job>) -> Option<Vec<(Job, Verdict)>> {
-    let first = queue.recv().ok()?;
-    let mut urgent = first.urgent;
-    let mut group = vec![(first, Verdict::Heard)];
-    let deadline = Instant::now() + RELAXED_DELAY;
-    while group.len() < GROUP_JOBS {
-        let next = if urgent {
-            queue.try_recv().ok()
-        } else {
-            queue.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-        };
-        let Some(job) = next else { break };
-        urgent |= job.urgent;
-        group.push((job, Verdict::Heard));
-    }
-    Some(group)
 }
