@@ -9,7 +9,7 @@
 use super::StoreError;
 use super::audit::Head;
 use super::batch::Batch;
-use super::engine::Writing;
+use super::engine::{Latest, Writing};
 use super::queue::{Answered, Queue};
 use super::view::View;
 use crate::crypto::Keyring;
@@ -40,6 +40,7 @@ pub(super) struct Job {
 
 pub(super) struct Writer {
     pub(super) database: Arc<Database>,
+    pub(super) latest: Arc<Latest>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) failed: Arc<AtomicBool>,
     pub(super) head: Head,
@@ -94,7 +95,7 @@ impl Writer {
         drop(tables);
         transaction.commit()?;
         self.head = head;
-        Ok(())
+        self.latest.renew(&self.database)
     }
 }
 
