@@ -35,6 +35,7 @@ pub use location::{DataDir, DataDirLock};
 pub use view::{VaultSeal, View};
 
 use crate::crypto::Keyring;
+use audit::End;
 use engine::Latest;
 use queue::Queue;
 use records::Entry;
@@ -72,7 +73,7 @@ impl Store {
             latest: Arc::clone(&latest),
             keyring: Arc::clone(&keyring),
             failed: Arc::clone(&failed),
-            head,
+            end: End::at(head),
         };
         let jobs = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
