@@ -64,6 +64,19 @@ pub struct SignInSettings {
     pub redirect_origins: Vec<String>,
 }
 
+impl Default for SignInSettings {
+    fn default() -> Self {
+        Self {
+            issuer: "http://127.0.0.1:8490".to_owned(),
+            local_accounts: true,
+            session: Duration::from_secs(30 * 24 * 60 * 60),
+            device_code: Duration::from_secs(15 * 60),
+            device_poll: Duration::from_secs(5),
+            redirect_origins: Vec::new(),
+        }
+    }
+}
+
 /// What counts where a forge is connected.
 #[derive(Clone, Debug, Default)]
 pub struct ForgeSettings {
@@ -100,11 +113,7 @@ impl Settings {
             audit_days: 365,
             sign_in: SignInSettings {
                 issuer: "https://keyway.example".to_owned(),
-                local_accounts: true,
-                session: Duration::from_secs(30 * 24 * 3600),
-                device_code: Duration::from_secs(900),
-                device_poll: Duration::from_secs(5),
-                redirect_origins: Vec::new(),
+                ..SignInSettings::default()
             },
             forge: ForgeSettings::default(),
         }

@@ -24,6 +24,7 @@ use super::tables::{AUDIT, AUDIT_BY_USER, AUDIT_BY_VAULT, META, Table};
 use super::view::View;
 use crate::base::ids::{UserId, VaultId};
 use crate::crypto::{Binding, ChainMac, Keyring, envelope};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -31,6 +32,8 @@ pub(super) const HEAD: &[u8] = b"audit_head";
 pub(super) const BASE: &[u8] = b"audit_base";
 const MARK_BYTES: usize = 40;
 const MAC_BYTES: usize = 32;
+/// Most journals whose last ordinal is remembered; some 60 bytes each.
+const JOURNALS_KNOWN: usize = 4_096;
 
 /// A place in the chain: an entry's number and its MAC.
 ///
@@ -98,28 +101,63 @@ impl Head {
         let value = Some(seal(keyring, META, BASE, &self.plain()));
         Change { table: META, key: BASE.to_vec(), value }
     }
+}
 
-    /// Appends `entry` behind this head, which moves on to it.
+/// The end of the log, where the writer goes on.
+pub(super) struct End {
+    head: Head,
+    /// The last ordinals of journals written to of late: looking one up costs more than
+    /// writing the entry.
+    ordinals: HashMap<Journal, u64>,
+}
+
+impl End {
+    pub(super) fn at(head: Head) -> Self {
+        Self { head, ordinals: HashMap::new() }
+    }
+
+    pub(super) const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Back to `head`: what was appended since then was not committed.
+    pub(super) fn rewind(&mut self, head: Head) {
+        *self = Self::at(head);
+    }
+
+    /// Appends `entry`.
     pub(super) fn append(
         &mut self,
         tables: &Writing<'_>,
         keyring: &Keyring,
         entry: &Entry,
     ) -> Result<(), StoreError> {
-        let sequence = self.sequence + 1;
+        let sequence = self.head.sequence + 1;
         let encoded = codec::encode(entry)?;
-        let mac = keyring.audit.link(&self.mac, sequence, &encoded);
+        let mac = keyring.audit.link(&self.head.mac, sequence, &encoded);
         let plain = [&mac, encoded.as_slice()].concat();
         let key = sequence.to_bytes();
         tables.put(AUDIT.name, &key, &seal(keyring, AUDIT.name, &key, &plain))?;
         for journal in Journal::of(entry) {
-            let ordinal = journal.bounds(tables)?.map_or(0, |(_, last)| last + 1);
-            let key = journal.key(ordinal);
+            let key = journal.key(self.next_ordinal(journal, tables)?);
             let value = seal(keyring, journal.table(), &key, &codec::encode(&sequence)?);
             tables.put(journal.table(), &key, &value)?;
         }
-        *self = Self { sequence, mac };
+        self.head = Head { sequence, mac };
         Ok(())
+    }
+
+    fn next_ordinal(&mut self, journal: Journal, tables: &Writing<'_>) -> Result<u64, StoreError> {
+        if let Some(last) = self.ordinals.get_mut(&journal) {
+            *last += 1;
+            return Ok(*last);
+        }
+        let next = journal.last(tables)?.map_or(0, |last| last + 1);
+        if self.ordinals.len() >= JOURNALS_KNOWN {
+            self.ordinals.clear();
+        }
+        self.ordinals.insert(journal, next);
+        Ok(next)
     }
 }
 
@@ -186,7 +224,7 @@ pub(super) fn open(view: View<'_>, key: &[u8], sealed: &[u8]) -> Result<(ChainMa
 }
 
 /// Whose entries are counted through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Journal {
     /// Those about a vault.
     Vault(VaultId),
@@ -224,16 +262,21 @@ impl Journal {
 
     /// The first and the last ordinal. `None`: there are no entries.
     pub(super) fn bounds(self, tables: &dyn Tables) -> Result<Option<(u64, u64)>, StoreError> {
-        let end = |span: &Span| {
-            let mut ordinal = None;
-            tables.scan(self.table(), span, &mut |key, _| {
-                ordinal = key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes));
-                Ok(ControlFlow::Break(()))
-            })?;
-            Ok::<_, StoreError>(ordinal)
-        };
-        let last = end(&self.span().newest_first())?;
-        Ok(end(&self.span())?.zip(last))
+        let first = self.leading(tables, &self.span())?;
+        Ok(first.zip(self.last(tables)?))
+    }
+
+    fn last(self, tables: &dyn Tables) -> Result<Option<u64>, StoreError> {
+        self.leading(tables, &self.span().newest_first())
+    }
+
+    fn leading(self, tables: &dyn Tables, span: &Span) -> Result<Option<u64>, StoreError> {
+        let mut ordinal = None;
+        tables.scan(self.table(), span, &mut |key, _| {
+            ordinal = key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(ordinal)
     }
 }
 

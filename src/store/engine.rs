@@ -4,14 +4,20 @@
 
 use super::StoreError;
 use super::keys::Span;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use super::tables::NAMES;
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
+};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Keys and values are bytes: redb writes the types' names into the file.
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type ReadTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type OpenTable<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
 
 /// Sees one record: its key and its sealed value.
@@ -29,13 +35,61 @@ pub(super) const fn definition(table: &'static str) -> Definition {
     TableDefinition::new(table)
 }
 
-impl Tables for ReadTransaction {
+/// One committed state. Its tables are opened at their first use and stay open, because
+/// finding a table by name costs as much as finding a record in it.
+pub(super) struct Snapshot {
+    transaction: ReadTransaction,
+    tables: Vec<(&'static str, OnceLock<ReadTable>)>,
+}
+
+impl Snapshot {
+    pub(super) fn of(database: &Database) -> Result<Self, StoreError> {
+        let tables = NAMES.iter().map(|name| (*name, OnceLock::new())).collect();
+        Ok(Self { transaction: database.begin_read()?, tables })
+    }
+
+    fn table(&self, name: &'static str) -> Result<&ReadTable, StoreError> {
+        let found = self.tables.iter().find(|(own, _)| *own == name);
+        let (_, slot) = found.ok_or_else(|| StoreError::damaged("table", "it is not in the catalogue"))?;
+        match slot.get() {
+            Some(table) => Ok(table),
+            None => {
+                let table = self.transaction.open_table(definition(name))?;
+                Ok(slot.get_or_init(|| table))
+            }
+        }
+    }
+}
+
+impl Tables for Snapshot {
     fn get(&self, table: &'static str, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        get_from(&self.open_table(definition(table))?, key, visit)
+        get_from(self.table(table)?, key, visit)
     }
 
     fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan_in(&self.open_table(definition(table))?, span, visit)
+        scan_in(self.table(table)?, span, visit)
+    }
+}
+
+/// The last committed state, shared by everybody who reads. The writer renews it after
+/// each commit and before anybody hears of that commit. While it is held, the pages it
+/// shows are not reused, which puts their reuse off by one commit.
+pub(super) struct Latest(RwLock<Arc<Snapshot>>);
+
+impl Latest {
+    pub(super) fn of(database: &Database) -> Result<Self, StoreError> {
+        Ok(Self(RwLock::new(Arc::new(Snapshot::of(database)?))))
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn renew(&self, database: &Database) -> Result<(), StoreError> {
+        let fresh = Arc::new(Snapshot::of(database)?);
+        let stale = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), fresh);
+        drop(stale);
+        Ok(())
     }
 }
 

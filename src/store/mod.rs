@@ -35,6 +35,8 @@ pub use location::{DataDir, DataDirLock};
 pub use view::{VaultSeal, View};
 
 use crate::crypto::Keyring;
+use audit::End;
+use engine::Latest;
 use queue::Queue;
 use records::Entry;
 use redb::{Database, ReadableDatabase};
@@ -46,6 +48,7 @@ use writer::{Job, Work, Writer};
 
 /// The open database.
 pub struct Store {
+    latest: Arc<Latest>,
     database: Arc<Database>,
     keyring: Arc<Keyring>,
     failed: Arc<AtomicBool>,
@@ -55,22 +58,29 @@ pub struct Store {
 }
 
 impl Store {
-    fn run(database: Database, keyring: Keyring, head: Head, lock: Option<DataDirLock>) -> Self {
-        let (database, keyring) = (Arc::new(database), Arc::new(keyring));
+    fn run(
+        database: Database,
+        latest: Latest,
+        keyring: Keyring,
+        head: Head,
+        lock: Option<DataDirLock>,
+    ) -> Self {
+        let (database, latest, keyring) = (Arc::new(database), Arc::new(latest), Arc::new(keyring));
         let failed = Arc::new(AtomicBool::new(false));
         let queue = Arc::new(Queue::default());
         let writer = Writer {
             database: Arc::clone(&database),
+            latest: Arc::clone(&latest),
             keyring: Arc::clone(&keyring),
             failed: Arc::clone(&failed),
-            head,
+            end: End::at(head),
         };
         let jobs = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(jobs))
             .expect("a process that is starting can start a thread");
-        Self { database, keyring, failed, queue, writer: Mutex::new(Some(thread)), _lock: lock }
+        Self { latest, database, keyring, failed, queue, writer: Mutex::new(Some(thread)), _lock: lock }
     }
 
     /// The keys under which names are looked up.
@@ -83,10 +93,10 @@ impl Store {
     /// at single records; a long scan belongs on a blocking thread.
     ///
     /// # Errors
-    /// If no snapshot can be had, or `read` fails.
-    pub fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
-        let transaction = self.database.begin_read().map_err(StoreError::from)?;
-        read(View { tables: &transaction, keyring: &self.keyring })
+    /// What `read` fails with.
+    pub fn read<T, E>(&self, read: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
+        let snapshot = self.latest.snapshot();
+        read(View { tables: &*snapshot, keyring: &self.keyring })
     }
 
     /// Hands `job` to the writer and waits for its commit. The job reads the present

@@ -2,8 +2,8 @@
 //! that the file is one of ours, of a known schema, and that the master key fits.
 
 use super::audit::Head;
-use super::engine::definition;
-use super::error::OpenStoreError;
+use super::engine::{Latest, definition};
+use super::error::{OpenStoreError, StoreError};
 use super::overlay::Overlay;
 use super::tables::{META, NAMES};
 use super::view::View;
@@ -109,12 +109,11 @@ impl Store {
     ) -> Result<Self, OpenStoreError> {
         let keyring = admit(&database, path, master)?;
         prepare(&database).map_err(|e| damaged(path, e))?;
-        let head = {
-            let transaction = database.begin_read().map_err(|e| damaged(path, e.into()))?;
-            let view = View { tables: &transaction, keyring: &keyring };
-            Head::to_continue(view).map_err(|e| OpenStoreError::Damaged(path.to_owned(), e.to_string()))?
-        };
-        Ok(Self::run(database, keyring, head, lock))
+        let unreadable = |error: StoreError| OpenStoreError::Damaged(path.to_owned(), error.to_string());
+        let latest = Latest::of(&database).map_err(unreadable)?;
+        let view = View { tables: &*latest.snapshot(), keyring: &keyring };
+        let head = Head::to_continue(view).map_err(unreadable)?;
+        Ok(Self::run(database, latest, keyring, head, lock))
     }
 }
 

@@ -7,9 +7,9 @@
 //! whole batch, and every waiter is told. Nobody is answered before the commit.
 
 use super::StoreError;
-use super::audit::Head;
+use super::audit::End;
 use super::batch::Batch;
-use super::engine::Writing;
+use super::engine::{Latest, Writing};
 use super::queue::{Answered, Queue};
 use super::view::View;
 use crate::crypto::Keyring;
@@ -40,9 +40,10 @@ pub(super) struct Job {
 
 pub(super) struct Writer {
     pub(super) database: Arc<Database>,
+    pub(super) latest: Arc<Latest>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) failed: Arc<AtomicBool>,
-    pub(super) head: Head,
+    pub(super) end: End,
 }
 
 impl Writer {
@@ -68,17 +69,30 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<(), StoreError> {
+        let before = self.end.head();
+        match self.try_commit(jobs) {
+            Ok(true) => self.latest.renew(&self.database),
+            Ok(false) => Ok(()),
+            Err(error) => {
+                self.end.rewind(before);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether there was anything to commit.
+    fn try_commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin_write()?;
         // After a crash the file opens at once instead of after a walk through all of it.
         transaction.set_quick_repair(true);
-        let mut head = self.head;
+        let before = self.end.head();
         let tables = Writing::new(&transaction);
         let mut changed = false;
         for (job, verdict) in jobs {
             let mut batch = Batch::new(&self.keyring);
             let view = View { tables: &tables, keyring: &self.keyring };
             match catch_unwind(AssertUnwindSafe(|| job.work.check(view, &mut batch))) {
-                Ok(true) => changed |= apply(batch, &tables, &self.keyring, &mut head)?,
+                Ok(true) => changed |= apply(batch, &tables, &self.keyring, &mut self.end)?,
                 Ok(false) => {}
                 Err(_) => *verdict = Verdict::Panicked,
             }
@@ -86,15 +100,14 @@ impl Writer {
         if !changed {
             drop(tables);
             transaction.abort()?;
-            return Ok(());
+            return Ok(false);
         }
-        if head != self.head {
-            head.save(&tables, &self.keyring)?;
+        if self.end.head() != before {
+            self.end.head().save(&tables, &self.keyring)?;
         }
         drop(tables);
         transaction.commit()?;
-        self.head = head;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -117,7 +130,7 @@ fn apply(
     batch: Batch<'_>,
     tables: &Writing<'_>,
     keyring: &Keyring,
-    head: &mut Head,
+    end: &mut End,
 ) -> Result<bool, StoreError> {
     let changed = !(batch.changes.is_empty() && batch.entries.is_empty());
     for change in batch.changes {
@@ -127,7 +140,7 @@ fn apply(
         }
     }
     for entry in &batch.entries {
-        head.append(tables, keyring, entry)?;
+        end.append(tables, keyring, entry)?;
     }
     Ok(changed)
 }

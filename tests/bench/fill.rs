@@ -9,7 +9,7 @@ use keywayd::base::{
 use keywayd::crypto::MasterKey;
 use keywayd::domain::api_keys::{Label, NewApiKey};
 use keywayd::domain::push::Push;
-use keywayd::domain::{Actor, Origin, ReadAudit, Services, Settings};
+use keywayd::domain::{Actor, ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
 use keywayd::store::{DataDir, Store};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub(crate) fn make(path: &Path, vaults: usize) -> Outcome<String> {
     master.store_new(&path.join("master.key"))?;
     let lock = dir.lock()?;
     let store = Store::create(&dir, lock, &master, 256 << 20)?;
-    let services = Services::new(store, Arc::new(SystemClock), settings()?);
+    let services = Services::new(store, Arc::new(SystemClock), settings()?, None);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let account = AccountName::parse(OWNER)?;
         services.add_account(account.clone(), false, None).await?;
@@ -78,6 +78,7 @@ pub(crate) fn open(path: &Path) -> Outcome<Services> {
         store,
         Arc::new(SystemClock),
         Settings { read_audit: ReadAudit::Relaxed, ..settings()? },
+        None,
     ))
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn recognise(services: &Services, token: &SecretText) -> Outcom
         user_agent: String::new(),
         agent: Agent::Other,
     };
-    Ok(services.authenticate(token, origin).await?)
+    Ok(services.authenticate(token, false, origin).await?)
 }
 
 async fn fill(services: &Services, actor: &Actor, numbers: impl Iterator<Item = usize>) -> Outcome<()> {
@@ -122,9 +123,11 @@ fn settings() -> Outcome<Settings> {
         default_environments: names.into_iter().map(EnvironmentName::parse).collect::<Result<_, _>>()?,
         versions_kept: 10,
         trash_days: 30,
+        audit_days: 365,
+        sign_in: SignInSettings::default(),
+        forge: ForgeSettings::default(),
         value_limit_bytes: 64 << 10,
         environment_limit_bytes: 1 << 20,
         read_audit: ReadAudit::Durable,
-        audit_days: 365,
     })
 }
