@@ -20,6 +20,8 @@ mod passwords;
 pub mod permissions;
 pub mod pull;
 pub mod push;
+#[cfg(test)]
+mod retention_tests;
 pub mod revisions;
 pub mod secrets;
 pub mod trash;
