@@ -26,6 +26,8 @@ pub mod ports;
 pub mod pull;
 pub mod push;
 mod questions;
+#[cfg(test)]
+mod retention_tests;
 pub mod revisions;
 mod roles;
 pub mod secrets;

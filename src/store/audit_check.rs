@@ -101,7 +101,11 @@ impl Walk<'_> {
     }
 
     /// Looks whether the log ends where it should.
-    fn finish(&self, head: Head) -> Result<(), AuditFault> {
+    fn finish(&self, head: Option<Head>) -> Result<(), AuditFault> {
+        let Some(head) = head.or((self.last.sequence == 0).then_some(Head::START)) else {
+            let problem = "the record of the log's end is missing".to_owned();
+            return Err(AuditFault { sequence: None, problem });
+        };
         let missing = |to: u64| {
             let next = self.last.sequence + 1;
             let more = if to > next { format!(", and so are all up to entry {to}") } else { String::new() };
@@ -131,12 +135,13 @@ impl AuditLog<'_> {
     /// If the engine fails; what is wrong with the log is in the report.
     pub fn verify(self, checkpoint: Option<Head>) -> Result<AuditReport, StoreError> {
         let mark = |key, name| match read_mark(self.0, key) {
-            Ok(mark) => Ok((mark.unwrap_or(Head::START), None)),
-            Err(error @ StoreError::Damaged { .. }) => Ok((Head::START, Some(AuditFault::of(name, &error)))),
+            Ok(mark) => Ok((mark, None)),
+            Err(error @ StoreError::Damaged { .. }) => Ok((None, Some(AuditFault::of(name, &error)))),
             Err(error) => Err(error),
         };
         let (base, mut fault) = mark(BASE, "beginning")?;
         let (head, no_end) = mark(HEAD, "end")?;
+        let base = base.unwrap_or(Head::START);
         let mut walk = Walk { view: self.0, last: base, last_at: None, checkpoint, seen: false };
         if fault.is_none() {
             fault = walk.compare().err();

@@ -13,8 +13,10 @@ mod readers;
 
 mod accounts;
 mod api_keys;
+mod audit_log;
 mod connections;
 mod durability;
+mod history;
 mod limits;
 mod many_connections;
 mod real_values;
