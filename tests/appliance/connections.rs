@@ -14,6 +14,22 @@ fn push_bytes(token: &str, environment: &str, secrets: &Value) -> Vec<u8> {
     request.header("Authorization", &format!("Bearer {token}")).bytes("x")
 }
 
+/// A push that the server has begun to take in: it has asked for the body, and has most of it. What is still to
+/// be sent comes with it.
+fn push_under_way(appliance: &Appliance, secrets: &Value) -> (Wire, Vec<u8>) {
+    let body = json!({ "repoFullName": "acme/app", "environment": "local", "secrets": secrets });
+    let request = Request::new("POST", "/v1/secrets/push").json(&body).header("Expect", "100-continue");
+    let bytes = request.header("Authorization", &format!("Bearer {}", appliance.token)).bytes("x");
+    let (head, body) = bytes.split_at(bytes.len() - body.to_string().len());
+    let mut wire = appliance.wire();
+    wire.say(head);
+    let interim = wire.answer_to("POST", "/v1/secrets/push").expect("an interim answer");
+    assert_eq!(interim.status, 100);
+    let (first, rest) = body.split_at(body.len() - 5);
+    wire.say(first);
+    (wire, rest.to_vec())
+}
+
 fn with_vault(settings: &[(&str, &str)]) -> Appliance {
     let appliance = Appliance::start_with(settings);
     appliance.admin().create_vault("acme/app");
@@ -205,21 +221,17 @@ fn a_push_that_was_never_sent_whole_changes_nothing() {
 fn stopping_finishes_what_is_under_way_and_takes_nothing_new() {
     let mut appliance = with_vault(&[]);
     let address = appliance.address();
-    let bytes = push_bytes(&appliance.token, "local", &json!({ "LATE": "but whole" }));
     let mut idle = appliance.wire();
     idle.say("GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(idle.answer_to("GET", "/v1/health").expect("an answer").status, 200);
-    let mut busy = appliance.wire();
-    busy.say(&bytes[..bytes.len() - 5]);
-    // An answer to somebody who came later: the first part of the push has been taken in by then.
-    assert_eq!(appliance.stranger().get("/v1/health").status, 200);
+    let (mut busy, rest) = push_under_way(&appliance, &json!({ "LATE": "but whole" }));
     appliance.terminate();
     assert_eq!(idle.rest(), b"", "a connection without a request is closed at once");
     let deadline = Instant::now() + PATIENCE;
     while Wire::connect(address).is_ok() {
         assert!(Instant::now() < deadline, "it still listens");
     }
-    busy.say(&bytes[bytes.len() - 5..]);
+    busy.say(rest);
     let answer = busy.answer_to("POST", "/v1/secrets/push").expect("the request under way is answered");
     answer.check();
     assert_eq!(answer.header("connection"), Some("close"));
@@ -278,10 +290,7 @@ fn stopping_under_load_loses_nothing_that_was_acknowledged() {
 #[test]
 fn stopping_ends_though_somebody_never_finishes() {
     let mut appliance = with_vault(&[("KEYWAYD_SERVER__SHUTDOWN_GRACE_SECS", "1")]);
-    let bytes = push_bytes(&appliance.token, "local", &json!({ "A": "1" }));
-    let mut stuck = appliance.wire();
-    stuck.say(&bytes[..bytes.len() - 5]);
-    assert_eq!(appliance.stranger().get("/v1/health").status, 200);
+    let (stuck, _) = push_under_way(&appliance, &json!({ "A": "1" }));
     let (status, log) = appliance.stop();
     assert!(status.success(), "{status}");
     assert!(log.text().contains("the grace time ended"), "{}", log.text());

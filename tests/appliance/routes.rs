@@ -47,6 +47,13 @@ fn calls(repo: &str, [first, second, third]: &[String; 3]) -> Vec<Call> {
         get(&format!("/v1/vaults/{{repo}}/secrets/{first}/value")),
         get("/v1/secrets/pull?repo={repo}&environment=staging"),
         get("/v1/secrets/view?repo={repo}&environment=staging&key=FIRST"),
+        get(&format!("/v1/vaults/{{repo}}/secrets/{first}/versions")),
+        get("/v1/vaults/{repo}/environments/staging/revisions"),
+        get("/v1/vaults/{repo}/trash"),
+        call(READ, "admin", 200, "GET", "/v1/vaults/{repo}/trash/environments", None),
+        get("/v1/vaults/{repo}/permissions/effective"),
+        call(WRITE, "admin", 200, "GET", "/v1/vaults/{repo}/permissions/overrides", None),
+        call(READ, "admin", 200, "GET", "/v1/activity?repo={repo}", None),
         call(WRITE, "write", 201, "POST", "/v1/vaults/{repo}/secrets", Some(new)),
         call(
             WRITE,
@@ -83,6 +90,7 @@ fn calls(repo: &str, [first, second, third]: &[String; 3]) -> Vec<Call> {
             Some(json!({ "type": "protected" })),
         ),
         call(DELETE, "admin", 200, "DELETE", "/v1/vaults/{repo}/environments/production", None),
+        call(DELETE, "admin", 200, "DELETE", "/v1/vaults/{repo}/trash", None),
         call(DELETE, "admin", 204, "DELETE", "/v1/vaults/{repo}", None),
     ]
 }
