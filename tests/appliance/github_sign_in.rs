@@ -161,9 +161,10 @@ fn tokens_of_a_github_app_are_renewed_before_they_end_and_once_at_a_time() {
     let client = appliance.client(&browser.cookies["keyway_session"]);
     github.tokens_expire_in(28_800);
     github.asked();
+    let token = client.token();
     std::thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| appliance.client(client.token()).get("/v1/vaults").ok());
+            scope.spawn(|| appliance.client(token).get("/v1/vaults").ok());
         }
     });
     let renewals = github.asked().into_iter().filter(|question| question.contains("access_token")).count();
