@@ -5,12 +5,14 @@
 
 mod service {
     pub(crate) mod client;
+    pub(crate) mod crowd;
     pub(crate) mod harness;
 }
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use service::client::{self, Reply};
+use service::crowd::Crowd;
 use service::harness::{Certificate, Setup};
 use std::fs;
 use std::net::TcpListener;
@@ -218,4 +220,23 @@ fn the_health_check_fails_when_nobody_is_there() {
     let setup = setup.with("KEYWAYD_SERVER__LISTEN", &free.to_string());
     let (healthy, words) = setup.healthcheck_as_configured();
     assert!(!healthy && words.contains("is the server running?"), "{words}");
+}
+
+#[test]
+fn ten_restarts_in_a_crowd_refuse_nobody_and_lose_no_acknowledged_write() {
+    const CLIENTS: usize = 50;
+    let setup = Setup::new();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut server = setup.start_on(&[&socket], "");
+    let token = setup.token();
+    let crowd = Crowd::gather(CLIENTS, socket.local_addr().unwrap(), &token);
+    for _ in 0..10 {
+        crowd.wait_for_answers(2 * CLIENTS);
+        server.signal(Signal::SIGTERM);
+        assert!(server.wait().success());
+        assert!(!server.log().contains("grace time"), "a crowd of short requests is no reason to be cut off");
+        server = setup.start_on(&[&socket], "");
+    }
+    crowd.wait_for_answers(2 * CLIENTS);
+    crowd.disperse();
 }

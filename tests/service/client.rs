@@ -64,6 +64,16 @@ impl<S: Read + Write> Client<S> {
         .read()
     }
 
+    /// Sends a request and reads the answer; `None` if the connection ended before its
+    /// first byte, when a client may safely ask again on another.
+    pub(crate) fn attempt(&mut self, request: &str) -> Option<Reply> {
+        self.stream.get_mut().write_all(request.as_bytes()).ok()?;
+        match self.stream.fill_buf() {
+            Ok([]) | Err(_) => None,
+            Ok(_) => Some(self.read()),
+        }
+    }
+
     fn send(&mut self, request: &str) -> &mut Self {
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
         self
