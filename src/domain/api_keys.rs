@@ -11,7 +11,7 @@ use crate::base::limits::{API_KEY_LIST_MAX, API_KEY_NAME_CHARS_MAX, API_KEYS_PER
 use crate::base::{EnvironmentName, RepoName, Scope, Scopes, SecretText, Timestamp};
 use crate::crypto::token;
 use crate::store::records::{Action, ApiKey, ApiKeyUsage, KeyEnvironment, KeyRepository, User, Vault};
-use crate::store::tables::{API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER, USERS};
+use crate::store::tables::{API_KEY_TOKENS, API_KEYS, API_KEYS_BY_USER, USERS};
 use crate::store::{Batch, Span, StoreError, View};
 use ipnet::IpNet;
 use serde::Serialize;
@@ -244,8 +244,7 @@ impl Services {
     }
 
     fn summary_of(&self, view: View<'_>, key: &ApiKey) -> Result<ApiKeySummary, StoreError> {
-        let written = view.find(&API_KEY_USAGE, key.id)?.unwrap_or_default();
-        Ok(summary(key, written.and(self.0.usage.pending(key.id))))
+        Ok(summary(key, self.usage_of(view, key)?))
     }
 }
 

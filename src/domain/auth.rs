@@ -106,6 +106,13 @@ pub(super) fn recognised(
     Ok((User { account, email, avatar_url, ..known }, unsaved))
 }
 
+impl Services {
+    /// Notes that an API key was shown for something its scopes do not allow.
+    pub fn note_missing_scope(&self, actor: &Actor, reason: &str) {
+        self.audit_refusal(entry(actor, self.now(), Action::AccessDenied).regarding(reason));
+    }
+}
+
 fn unknown() -> Error {
     Error::unauthorized("the bearer token is not valid; it may be mistyped, expired or revoked")
 }

@@ -10,8 +10,8 @@ use crate::base::ids::RequestId;
 use crate::base::{AccountName, Agent, Clock, EnvironmentName, Page, RepoName, Scope, SecretText, Timestamp};
 use crate::crypto::MasterKey;
 use crate::store::tables::{
-    AUDIT, DELETED_ENVIRONMENTS, DELETED_VAULTS, ENVIRONMENTS, PURGED_VAULTS, REVISIONS, TRASH,
-    TRASH_BY_TIME, VAULT_KEYS, VAULTS, VERSIONS,
+    API_KEY_USAGE, AUDIT, DELETED_ENVIRONMENTS, DELETED_VAULTS, ENVIRONMENTS, PURGED_VAULTS, REVISIONS,
+    TRASH, TRASH_BY_TIME, VAULT_KEYS, VAULTS, VERSIONS,
 };
 use crate::store::{DataDir, Span, Store, StoreError, View};
 use std::net::IpAddr;
@@ -272,4 +272,29 @@ async fn entries_do_not_leave_across_a_break() {
         (Some(3), "is missing"),
         "the evidence is still there"
     );
+}
+
+/// A count must neither dip nor jump while it is being written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_use_of_a_key_is_counted_exactly_at_every_moment() {
+    let world = World::new().await;
+    let services = &world.services;
+    let key = services.list_api_keys(&world.alice).await.unwrap()[0].id;
+    let used = async || services.api_key(&world.alice, key).await.unwrap().usage_count;
+    let before = used().await;
+    let flusher = services.clone();
+    let flushing = tokio::spawn(async move {
+        for _ in 0..200 {
+            flusher.flush_usage().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for number in 1..=2_000 {
+        services.0.usage.count(key, Timestamp::from_millis(number));
+        assert_eq!(used().await, before + number);
+    }
+    flushing.await.unwrap();
+    services.flush_usage().await.unwrap();
+    let written = services.store().read(|view| view.find(&API_KEY_USAGE, key)).unwrap().unwrap();
+    assert_eq!(written.count, before + 2_000);
 }

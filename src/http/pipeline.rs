@@ -146,7 +146,11 @@ impl<'a> Visit<'a> {
                     auth::check_web_origin(headers, &settings.public_url, &settings.allowed_origins)?;
                 }
                 self.charge(route.limit, Some(actor.credential_tag()))?;
-                auth::check_scope(route.auth, &actor)?;
+                if let Err(refusal) = auth::check_scope(route.auth, &actor) {
+                    let call = format!("no scope for `{} {}`", route.verb.as_str(), route.path);
+                    self.front.services.note_missing_scope(&actor, &call);
+                    return Err(refusal);
+                }
                 Ok(Caller::Known(Box::new(actor)))
             }
             Err(refusal) => {

@@ -299,3 +299,39 @@ async fn activity_tells_who_did_what_and_never_a_value() {
     }
     assert_eq!(server.data("GET /v1/activity", None).await.1.as_array().unwrap().len(), 4, "one's own");
 }
+
+/// The refusals in somebody's own activity, once the last of them is there: they are
+/// written within a second, and nobody waits for them.
+async fn refusals(server: &Server, ask: &str, count: usize) -> Value {
+    loop {
+        let (_, listed) = server.data(&format!("{ask}action=access_denied"), None).await;
+        if listed.as_array().unwrap().len() == count {
+            return listed;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_in_the_activity_of_the_vault_and_of_who_was_refused() {
+    let server = Server::with_vault().await;
+    let rule = json!({"environment": "staging", "targetType": "role", "targetRole": "read", "canRead": true, "canWrite": false});
+    let (_, made) = server.data(&format!("POST {OVERRIDES}"), Some(rule)).await;
+    let unscoped = format!(
+        "DELETE {OVERRIDES}/{} HTTP/1.1\r\nAuthorization: Bearer <reader>\r\n\r\n",
+        text(&made, "id")
+    );
+    assert_eq!(server.ask(&unscoped).await.status(), 403);
+    let own = refusals(&server, "GET /v1/activity?", 1).await;
+    let subject = "no scope for `DELETE /v1/vaults/{owner}/{repo}/permissions/overrides/{id}`";
+    assert_eq!(own[0]["metadata"]["subject"], subject);
+    for environment in ["local", "development", "production"] {
+        server.status(&format!("DELETE /v1/vaults/alice/app/environments/{environment}")).await;
+    }
+    assert_eq!(server.status("DELETE /v1/vaults/alice/app/environments/staging").await, 403);
+    let of_vault = refusals(&server, "GET /v1/activity?repo=alice/app&", 1).await;
+    assert_eq!(
+        (text(&of_vault[0], "repoFullName"), text(&of_vault[0]["actor"], "username")),
+        ("alice/app", "alice")
+    );
+}
