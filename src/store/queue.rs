@@ -189,6 +189,10 @@ mod tests {
         let answered = Answered { clients: 2, patience: Duration::from_secs(600) };
         let returning = Arc::clone(&queue);
         let clients = thread::spawn(move || {
+            // Who came before the writer looks would be counted among those who were there.
+            while returning.lock().wake.is_none() {
+                thread::yield_now();
+            }
             for _ in 0..2 {
                 returning.push(job(true)).unwrap();
             }
