@@ -57,7 +57,7 @@ pub(super) fn open(
 }
 
 /// Makes the data of a new appliance, and its key file unless there is one.
-pub(super) fn create(settings: &Settings) -> Result<Services, Failure> {
+pub(super) fn create(settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Result<Services, Failure> {
     let (dir, key_file) = (directory(settings), key_file(settings)?);
     dir.create().map_err(refused)?;
     become_owner(&dir)?;
@@ -77,7 +77,7 @@ pub(super) fn create(settings: &Settings) -> Result<Services, Failure> {
     };
     let store =
         Store::create(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    Ok(services(store, settings, None))
+    Ok(services(store, settings, forge))
 }
 
 /// Takes the data directory for this process.

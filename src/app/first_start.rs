@@ -34,7 +34,7 @@ pub(super) fn init(loaded: &Loaded, asked: &args::Init) -> Result<(), Failure> {
     // A refusal must come before there is a database that is in the next attempt's way.
     chosen.as_ref().map(Services::check_new_password).transpose()?;
     super::serve::runtime()?.block_on(async {
-        let services = data::create(settings)?;
+        let services = data::create(settings, None)?;
         let first = set_up(&services, asked.admin.clone(), chosen).await?;
         services.close().await;
         announce(settings, &first)

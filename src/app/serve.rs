@@ -57,10 +57,11 @@ async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
     let settings = &loaded.settings;
     let dir = data::directory(settings);
     let new = loaded.file.is_none() && matches!(dir.has_database(), Ok(false));
+    let forge = forge::connect(settings)?;
     if !new {
-        return data::open(settings, data::lock(&dir)?, forge::connect(settings)?);
+        return data::open(settings, data::lock(&dir)?, forge);
     }
-    let services = data::create(settings)?;
+    let services = data::create(settings, forge)?;
     let name = AccountName::parse("admin").map_err(Failure::ours)?;
     let first = first_start::set_up(&services, name, None).await?;
     first_start::announce(settings, &first)?;
