@@ -15,6 +15,7 @@
 //! domain     actor, permissions, errors, ports; one file for each subject the product speaks of
 //! outbound   one HTTPS client: names, certificates, proxies, timeouts, limits
 //! identity   the forge that keeps the repositories: GitHub
+//! providers  services that secrets are synchronised with; they implement `domain::ports::provider`
 //! http       server, router, request, auth, respond, problem, limits; `api/` has one file per resource
 //! web        the pages people see
 //! cli        arguments, output, the operator's commands
@@ -36,6 +37,7 @@
 //! domain     → base crypto store
 //! outbound   → base
 //! identity   → base outbound domain::ports
+//! providers  → base outbound domain::ports
 //! http       → base telemetry domain
 //! web        → base domain http
 //! cli        → base config domain
@@ -97,6 +99,7 @@ pub mod domain;
 pub mod http;
 pub mod identity;
 pub mod outbound;
+pub mod providers;
 pub mod store;
 pub mod telemetry;
 pub mod web;

@@ -1,5 +1,6 @@
 //! Opening the data: as the right user, under the lock, with the right key.
 
+use super::outside;
 use crate::base::SystemClock;
 use crate::cli::Failure;
 use crate::config::{AuditReads, KeySource, Settings};
@@ -53,7 +54,7 @@ pub(super) fn open(
     let master = MasterKey::load(&key_file(settings)?).map_err(no_key)?;
     close_to_others(&dir)?;
     let store = Store::open(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    Ok(services(store, settings, forge))
+    services(store, settings, forge)
 }
 
 /// Makes the data of a new appliance, and its key file unless there is one.
@@ -77,7 +78,7 @@ pub(super) fn create(settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Resu
     };
     let store =
         Store::create(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    Ok(services(store, settings, forge))
+    services(store, settings, forge)
 }
 
 /// Takes the data directory for this process.
@@ -85,7 +86,7 @@ pub(super) fn lock(dir: &DataDir) -> Result<DataDirLock, Failure> {
     dir.lock().map_err(refused)
 }
 
-fn services(store: Store, settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Services {
+fn services(store: Store, settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Result<Services, Failure> {
     let rules = domain::Settings {
         default_environments: settings.vaults.default_environments.clone(),
         versions_kept: u64::from(settings.secrets.versions_kept),
@@ -100,7 +101,8 @@ fn services(store: Store, settings: &Settings, forge: Option<Arc<dyn Forge>>) ->
         sign_in: sign_in_rules(settings),
         forge: forge_rules(settings),
     };
-    Services::new(store, Arc::new(SystemClock), rules, forge)
+    let integrations = outside::integrations(settings)?;
+    Ok(Services::new(store, Arc::new(SystemClock), rules, forge, integrations))
 }
 
 fn sign_in_rules(settings: &Settings) -> SignInSettings {

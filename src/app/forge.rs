@@ -60,7 +60,7 @@ pub(super) fn warn_about(settings: &Settings) {
 }
 
 /// The client for calls to other services.
-fn client(settings: &Settings) -> Result<Client, Failure> {
+pub(super) fn client(settings: &Settings) -> Result<Client, Failure> {
     let outbound = &settings.outbound;
     let authorities = match &outbound.ca_file {
         Some(path) => read_authorities(path).map_err(Failure::user)?,

@@ -9,6 +9,7 @@ mod first_start;
 mod forge;
 mod forward;
 mod operate;
+mod outside;
 mod serve;
 mod sockets;
 mod supervisor;

@@ -64,6 +64,10 @@ ids! {
     ApiKeyId;
     /// A rule that lets somebody in or keeps somebody out of an environment.
     OverrideId;
+    /// Somebody's account at a service that secrets are synchronised with.
+    ConnectionId;
+    /// An environment and its place at such a service.
+    LinkId;
     /// A signed-in session.
     SessionId;
     /// An entry of the audit log.

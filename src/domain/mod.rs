@@ -17,6 +17,7 @@ pub mod error;
 pub mod forge_sign_in;
 mod gate;
 mod grants;
+pub mod integrations;
 pub mod journal;
 pub mod operator;
 pub mod overrides;
@@ -50,6 +51,7 @@ use crate::store::Store;
 use attempts::Attempts;
 use devices::Devices;
 use grants::Renewals;
+use integrations::Integrations;
 use passwords::Passwords;
 use roles::Roles;
 use std::sync::Arc;
@@ -72,6 +74,7 @@ struct Inner {
     renewals: Renewals,
     devices: Devices,
     attempts: Attempts,
+    integrations: Integrations,
 }
 
 impl Services {
@@ -82,6 +85,7 @@ impl Services {
         clock: Arc<dyn Clock>,
         settings: Settings,
         forge: Option<Arc<dyn ports::Forge>>,
+        integrations: Integrations,
     ) -> Self {
         Self(Arc::new(Inner {
             roles: forge.map(|forge| Roles::new(forge, &settings)),
@@ -94,13 +98,15 @@ impl Services {
             renewals: Renewals::default(),
             devices: Devices::default(),
             attempts: Attempts::default(),
+            integrations,
         }))
     }
 
     /// The operator's defaults.
     #[cfg(test)]
     pub(crate) fn in_memory() -> Self {
-        Self::new(Store::in_memory(), Arc::new(crate::base::SystemClock), Settings::for_tests(), None)
+        let (clock, rules) = (Arc::new(crate::base::SystemClock), Settings::for_tests());
+        Self::new(Store::in_memory(), clock, rules, None, Integrations::none())
     }
 
     /// Whether the appliance can serve.
@@ -131,6 +137,10 @@ impl Services {
 
     fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    fn integrations(&self) -> &Integrations {
+        &self.0.integrations
     }
 
     fn now(&self) -> Timestamp {

@@ -4,6 +4,7 @@
 
 use super::activity::operator_entry;
 use super::api_keys::{MintedApiKey, NewApiKey};
+use super::integrations::forget_connections;
 use super::{Error, Result, Services};
 use crate::base::ids::UserId;
 use crate::base::{AccountName, RepoName, Role, SecretText};
@@ -144,6 +145,7 @@ impl Services {
                 delete_keys(view, batch, user.id)?;
                 delete_grants(view, batch, user.id)?;
                 super::sessions::forget_user(view, batch, user.id)?;
+                forget_connections(view, batch, user.id)?;
                 batch.delete(&USER_NAMES, account_lookup(view, &name));
                 batch.delete(&USERS, user.id);
                 let subject = match heir {

@@ -1,6 +1,8 @@
 //! What this room asks of the outside: the forge that keeps the repositories. Whoever
 //! implements it knows the forge's language; the rules stay here.
 
+pub mod provider;
+
 use crate::base::{RepoName, Role, SecretText};
 use futures_util::future::BoxFuture;
 use std::time::Duration;

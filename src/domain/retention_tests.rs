@@ -77,7 +77,8 @@ impl World {
 
     async fn on(store: Store, settings: Settings) -> Self {
         let clock = Arc::new(SetClock(AtomicU64::new(1_800_000_000_000)));
-        let services = Services::new(store, clock.clone(), settings, None);
+        let services =
+            Services::new(store, clock.clone(), settings, None, super::integrations::Integrations::none());
         services.add_account(AccountName::parse("alice").unwrap(), true, None).await.unwrap();
         let alice = enter(&services).await;
         services.create_vault(&alice, repo()).await.unwrap();
@@ -206,7 +207,13 @@ async fn versions_beyond_a_lowered_number_go() {
     drop(world);
     let store = Store::open(&dir, dir.lock().unwrap(), &master, 1 << 20).unwrap();
     let settings = Settings { versions_kept: 2, ..Settings::for_tests() };
-    let services = Services::new(store, Arc::new(SetClock::default()), settings, None);
+    let services = Services::new(
+        store,
+        Arc::new(SetClock::default()),
+        settings,
+        None,
+        super::integrations::Integrations::none(),
+    );
     assert_eq!(services.purge_overdue().await.unwrap().versions, 6);
     assert_eq!(services.purge_overdue().await.unwrap().versions, 0);
     let mut numbers = Vec::new();

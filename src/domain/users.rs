@@ -1,11 +1,14 @@
 //! What the API tells people about themselves.
 
+use super::integrations::connections_of;
 use super::vaults::rfc_3339;
 use super::{Actor, Result, Services};
 use crate::base::Timestamp;
 use crate::base::ids::UserId;
 use crate::store::records::{Account, User};
+use crate::store::{StoreError, View};
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// Everybody has the same plan: nothing is metered.
 pub const PLAN: &str = "team";
@@ -78,6 +81,7 @@ impl Services {
     /// If the store fails, or the forge cannot be asked.
     pub async fn plan_usage(&self, actor: &Actor) -> Result<PlanUsage> {
         let vaults = self.reachable_vaults(actor).await?;
+        let providers = self.store().read(|view| providers(view, actor))?;
         let private = vaults.iter().filter(|(vault, _)| vault.private).count() as u64;
         let limits = PlanLimits {
             max_public_repos: UNLIMITED,
@@ -86,9 +90,16 @@ impl Services {
             max_environments_per_vault: UNLIMITED,
             max_secrets_per_private_vault: UNLIMITED,
         };
-        let usage = PlanUse { public: vaults.len() as u64 - private, private, providers: 0 };
+        let usage = PlanUse { public: vaults.len() as u64 - private, private, providers };
         Ok(PlanUsage { plan: PLAN, limits, usage })
     }
+}
+
+/// How many services the actor has connected.
+fn providers(view: View<'_>, actor: &Actor) -> Result<u64, StoreError> {
+    let connections = connections_of(view, actor.user_id())?;
+    let names: HashSet<&str> = connections.iter().map(|connection| connection.provider.as_str()).collect();
+    Ok(names.len() as u64)
 }
 
 fn profile(user: &User) -> Profile {

@@ -17,7 +17,7 @@ use crate::base::SecretText;
 use resolve::Names;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use ureq::http::{self, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -60,6 +60,12 @@ pub enum Method {
     Get,
     /// Do.
     Post,
+    /// Replace.
+    Put,
+    /// Change.
+    Patch,
+    /// Remove.
+    Delete,
 }
 
 /// One call.
@@ -68,6 +74,7 @@ pub struct Call {
     url: String,
     headers: Vec<(&'static str, SecretText)>,
     body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    until: Option<Instant>,
 }
 
 /// What came back. Any status is an answer.
@@ -90,13 +97,33 @@ impl Call {
     /// Reads `url`.
     #[must_use]
     pub fn get(url: impl Into<String>) -> Self {
-        Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: None }
+        Self::new(Method::Get, url)
     }
 
     /// Sends `body`, which is of `kind`, to `url`.
     #[must_use]
     pub fn post(url: impl Into<String>, kind: &'static str, body: Zeroizing<Vec<u8>>) -> Self {
-        Self { method: Method::Post, url: url.into(), headers: Vec::new(), body: Some((kind, body)) }
+        Self::new(Method::Post, url).body(kind, body)
+    }
+
+    /// Does `method` to `url`.
+    #[must_use]
+    pub fn new(method: Method, url: impl Into<String>) -> Self {
+        Self { method, url: url.into(), headers: Vec::new(), body: None, until: None }
+    }
+
+    /// With `body`, which is of `kind`.
+    #[must_use]
+    pub fn body(mut self, kind: &'static str, body: Zeroizing<Vec<u8>>) -> Self {
+        self.body = Some((kind, body));
+        self
+    }
+
+    /// To be over by then, if the settings would let it take longer.
+    #[must_use]
+    pub const fn until(mut self, until: Instant) -> Self {
+        self.until = Some(until);
+        self
     }
 
     /// With a header.
@@ -193,6 +220,9 @@ impl Inner {
         let mut request = http::Request::builder().uri(&call.url).method(match call.method {
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
+            Method::Put => http::Method::PUT,
+            Method::Patch => http::Method::PATCH,
+            Method::Delete => http::Method::DELETE,
         });
         for (name, value) in &call.headers {
             let mut value = http::HeaderValue::from_str(value.expose()).map_err(http::Error::from)?;
@@ -200,9 +230,19 @@ impl Inner {
             request = request.header(*name, value);
         }
         let agent = agents.for_url(&call.url);
+        let left = call.until.map_or(self.settings.timeout, |until| {
+            until.saturating_duration_since(Instant::now()).min(self.settings.timeout)
+        });
         let mut response = match &call.body {
-            Some((kind, body)) => agent.run(request.header("content-type", *kind).body(body.as_slice())?)?,
-            None => agent.run(request.body(())?)?,
+            Some((kind, body)) => {
+                let request = request.header("content-type", *kind).body(body.as_slice())?;
+                let request = agent.configure_request(request).timeout_global(Some(left));
+                agent.run(request.allow_non_standard_methods(true).build())?
+            }
+            None => {
+                let request = agent.configure_request(request.body(())?).timeout_global(Some(left));
+                agent.run(request.build())?
+            }
         };
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
         let (parts, _) = response.into_parts();

@@ -3,7 +3,7 @@
 
 use super::tables::Lookup;
 use crate::base::Timestamp;
-use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, SessionId, UserId, VaultId};
+use crate::base::ids::{ApiKeyId, ConnectionId, EnvironmentId, SecretId, SessionId, UserId, VaultId};
 use std::ops::Bound;
 
 /// One part of a table key.
@@ -40,7 +40,7 @@ macro_rules! id_parts {
     )+};
 }
 
-id_parts!(ApiKeyId EnvironmentId SecretId SessionId UserId VaultId);
+id_parts!(ApiKeyId ConnectionId EnvironmentId SecretId SessionId UserId VaultId);
 
 impl KeyPart for Lookup {
     const BYTES: usize = 32;

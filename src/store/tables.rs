@@ -7,11 +7,11 @@
 use super::codec::Record;
 use super::keys::TableKey;
 use super::records::{
-    ApiKey, ApiKeyUsage, DeviceCode, Entry, Environment, ForgeGrant, Grant, PendingSignIn, Revision, Session,
-    SignInCode, TrashedSecret, User, Vault, VaultKeys, Version,
+    ApiKey, ApiKeyUsage, Connection, DeviceCode, Entry, Environment, ForgeGrant, Grant, Link, PendingSignIn,
+    Revision, Session, SignInCode, TrashedSecret, User, Vault, VaultKeys, Version,
 };
 use crate::base::Timestamp;
-use crate::base::ids::{ApiKeyId, EnvironmentId, SecretId, SessionId, UserId, VaultId};
+use crate::base::ids::{ApiKeyId, ConnectionId, EnvironmentId, SecretId, SessionId, UserId, VaultId};
 use std::marker::PhantomData;
 
 /// A keyed hash of a name.
@@ -75,6 +75,8 @@ catalogue! {
     API_KEYS_BY_USER: Index<(UserId, ApiKeyId)> = "api_keys_by_user";
     /// When and how often an API key was used.
     API_KEY_USAGE: Table<ApiKeyId, ApiKeyUsage> = "api_key_usage";
+    /// Accounts of users at services that secrets are synchronised with.
+    CONNECTIONS: Table<(UserId, ConnectionId), Connection> = "connections";
     /// The audit log, by sequence number.
     AUDIT: Table<u64, Entry> = "audit";
     /// The sequence numbers of a vault's audit entries, counted through, so that any page
@@ -116,6 +118,8 @@ catalogue! {
     TRASH: VaultTable<(VaultId, SecretId), TrashedSecret> = "trash";
     /// The states an environment went through, by number.
     REVISIONS: VaultTable<(VaultId, EnvironmentId, u64), Revision> = "revisions";
+    /// What an environment is synchronised with.
+    LINKS: VaultTable<(VaultId, EnvironmentId, Lookup), Link> = "links";
 }
 
 impl<K: TableKey, R: Record> Table<K, R> {

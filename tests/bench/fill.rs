@@ -8,6 +8,7 @@ use keywayd::base::{
 };
 use keywayd::crypto::MasterKey;
 use keywayd::domain::api_keys::{Label, NewApiKey};
+use keywayd::domain::integrations::Integrations;
 use keywayd::domain::push::Push;
 use keywayd::domain::{Actor, ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
 use keywayd::store::{DataDir, Store};
@@ -49,7 +50,7 @@ pub(crate) fn make(path: &Path, vaults: usize) -> Outcome<String> {
     master.store_new(&path.join("master.key"))?;
     let lock = dir.lock()?;
     let store = Store::create(&dir, lock, &master, 256 << 20)?;
-    let services = Services::new(store, Arc::new(SystemClock), settings()?, None);
+    let services = Services::new(store, Arc::new(SystemClock), settings()?, None, Integrations::none());
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let account = AccountName::parse(OWNER)?;
         services.add_account(account.clone(), false, None).await?;
@@ -79,6 +80,7 @@ pub(crate) fn open(path: &Path) -> Outcome<Services> {
         Arc::new(SystemClock),
         Settings { read_audit: ReadAudit::Relaxed, ..settings()? },
         None,
+        Integrations::none(),
     ))
 }
 

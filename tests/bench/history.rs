@@ -66,7 +66,13 @@ impl World {
             };
             store.write(add).await.expect("entries can be written");
         }
-        let services = Services::new(store, Arc::new(SystemClock), settings(), None);
+        let services = Services::new(
+            store,
+            Arc::new(SystemClock),
+            settings(),
+            None,
+            keywayd::domain::integrations::Integrations::none(),
+        );
         Self { services, alice, repo, environment, _dir: scratch }
     }
 
@@ -123,7 +129,13 @@ fn settings() -> Settings {
 }
 
 async fn enter(store: Store) -> (Services, Actor) {
-    let services = Services::new(store, Arc::new(SystemClock), settings(), None);
+    let services = Services::new(
+        store,
+        Arc::new(SystemClock),
+        settings(),
+        None,
+        keywayd::domain::integrations::Integrations::none(),
+    );
     let name = AccountName::parse("alice").expect("a name");
     services.add_account(name.clone(), true, None).await.expect("an account can be made");
     let wanted = NewApiKey {

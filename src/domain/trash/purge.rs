@@ -13,8 +13,8 @@ use crate::domain::permissions::CanPurge;
 use crate::domain::{Result, Services, Settings};
 use crate::store::records::{Action, Source, Vault};
 use crate::store::tables::{
-    DELETED_ENVIRONMENTS, DELETED_VAULTS, ENVIRONMENTS, Index, PROGRESS, PURGED_VAULTS, REVISIONS, TRASH,
-    TRASH_BY_TIME, VAULT_KEYS, VAULTS, VAULTS_BY_OWNER, VERSIONS, VaultTable,
+    DELETED_ENVIRONMENTS, DELETED_VAULTS, ENVIRONMENTS, Index, LINKS, PROGRESS, PURGED_VAULTS, REVISIONS,
+    TRASH, TRASH_BY_TIME, VAULT_KEYS, VAULTS, VAULTS_BY_OWNER, VERSIONS, VaultTable,
 };
 use crate::store::{Batch, Span, StoreError, TableKey, View};
 use std::collections::BTreeMap;
@@ -92,6 +92,7 @@ pub(super) fn purge_environment(
     }
     batch.delete_in(&ENVIRONMENTS, place);
     delete_under(view, batch, &REVISIONS, &Span::under(place), usize::MAX)?;
+    delete_under(view, batch, &LINKS, &Span::under(place), usize::MAX)?;
     for info in vault.environments.extract_if(.., |info| info.id == id) {
         if let Some(deletion) = info.deleted {
             batch.unindex(&DELETED_ENVIRONMENTS, (deletion.at, right.vault(), id));
@@ -302,6 +303,7 @@ fn sweep(view: View<'_>, batch: &mut Batch<'_>) -> Result<usize> {
     left -= delete_under(view, batch, &TRASH, &span, left)?;
     left -= delete_under(view, batch, &REVISIONS, &span, left)?;
     left -= delete_under(view, batch, &VERSIONS, &span, left)?;
+    left -= delete_under(view, batch, &LINKS, &span, left)?;
     if left > 0 {
         batch.unindex(&PURGED_VAULTS, vault);
     }

@@ -6,10 +6,12 @@ mod device;
 mod environments;
 mod github;
 mod health;
+mod integrations;
 mod overrides;
 mod revisions;
 mod secrets;
 mod session;
+mod sync;
 mod transfer;
 mod trash;
 mod users;
@@ -39,5 +41,7 @@ pub const fn routes() -> &'static [&'static [Route]] {
         activity::ROUTES,
         github::ROUTES,
         webhook::ROUTES,
+        integrations::ROUTES,
+        sync::ROUTES,
     ]
 }

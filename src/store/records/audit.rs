@@ -122,6 +122,18 @@ actions! {
     DeviceApproved = "device_approved";
     /// A client was turned away by its device code.
     DeviceDenied = "device_denied";
+    /// A service was connected.
+    IntegrationConnected = "integration_connected";
+    /// A connection was deleted.
+    IntegrationDisconnected = "integration_disconnected";
+    /// An environment was linked to a project of a service.
+    IntegrationLinked = "integration_linked";
+    /// An environment was compared with what a service has.
+    SecretsCompared = "secrets_compared";
+    /// Values are about to be sent to a service.
+    SyncStarted = "sync_started";
+    /// An environment was synchronised with a service.
+    SecretsSynced = "secrets_synced";
 }
 
 /// With what somebody showed who they are.

@@ -3,11 +3,13 @@
 //! only appended; any other change raises the record's version.
 
 mod audit;
+mod integrations;
 mod people;
 mod sign_in;
 mod vault;
 
 pub use audit::{Action, CredentialKind, Entry, EntryActor};
+pub use integrations::{Connection, Grants, Link, Memory, Renewal};
 pub use people::{Account, ApiKey, ApiKeyUsage, Grant, KeyEnvironment, KeyRepository, User};
 pub use sign_in::{
     DeviceCode, DeviceState, ForgeGrant, PendingSignIn, RefreshToken, Session, SignInCode, SignInTarget,

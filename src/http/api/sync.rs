@@ -1,0 +1,165 @@
+//! Comparing and synchronising a vault's environment with a project at a service.
+
+use crate::base::ids::ConnectionId;
+use crate::base::{EnvironmentName, Role, Scope};
+use crate::domain::integrations::{Direction, LinkSummary, Linked, SyncPlace, SyncRequest};
+use crate::http::problem::Problem;
+use crate::http::request::Ctx;
+use crate::http::respond::Answer;
+use crate::http::router::{Handler, Route, Verb};
+use serde::{Deserialize, Serialize};
+
+/// The environment on either side when a client names none.
+const DEFAULT_ENVIRONMENT: &str = "production";
+
+pub(super) const ROUTES: &[Route] = &[
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/status", |ctx| Box::pin(status(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/diff", |ctx| Box::pin(diff(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/preview", |ctx| Box::pin(preview(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/links", |ctx| Box::pin(links(ctx))),
+    act("/v1/integrations/vaults/{owner}/{repo}/sync/link", |ctx| Box::pin(link(ctx))),
+    act("/v1/integrations/vaults/{owner}/{repo}/sync", |ctx| Box::pin(sync(ctx))),
+];
+
+const fn look(path: &'static str, handler: Handler) -> Route {
+    Route::new(Verb::Get, path, handler).scope(Scope::ReadSecrets).role(Role::Read)
+}
+
+const fn act(path: &'static str, handler: Handler) -> Route {
+    Route::new(Verb::Post, path, handler).scope(Scope::WriteSecrets).role(Role::Write)
+}
+
+async fn status(ctx: Ctx) -> Answer {
+    // This one call names the environment as all others of the API do.
+    let name = if ctx.query("environment")?.is_some() { "environment" } else { "keywayEnvironment" };
+    let place = queried_place(&ctx, name)?;
+    let status = ctx.services().sync_status(ctx.actor()?, &ctx.repo()?, &place).await?;
+    ctx.ok(&status)
+}
+
+async fn diff(ctx: Ctx) -> Answer {
+    let place = queried_place(&ctx, "keywayEnvironment")?;
+    let diff = ctx.services().sync_diff(ctx.actor()?, &ctx.repo()?, &place).await?;
+    ctx.ok(&diff)
+}
+
+async fn preview(ctx: Ctx) -> Answer {
+    let place = queried_place(&ctx, "keywayEnvironment")?;
+    let direction = match ctx.query("direction")?.as_deref() {
+        None | Some("push") => Direction::Push,
+        Some("pull") => Direction::Pull,
+        Some(_) => return Err(Problem::field("direction", "must be `push` or `pull`")),
+    };
+    let allow_delete = match ctx.query("allowDelete")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::field("allowDelete", "must be `true` or `false`")),
+    };
+    let request = SyncRequest { place, direction, allow_delete };
+    let preview = ctx.services().sync_preview(ctx.actor()?, &ctx.repo()?, &request).await?;
+    ctx.ok(&preview)
+}
+
+/// What a body names; the rest of it is ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    connection_id: String,
+    project_id: String,
+    service_id: Option<String>,
+    keyway_environment: Option<EnvironmentName>,
+    provider_environment: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    #[default]
+    Push,
+    Pull,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Syncing {
+    direction: Option<Way>,
+    allow_delete: Option<bool>,
+}
+
+async fn sync(ctx: Ctx) -> Answer {
+    let (place, Syncing { direction, allow_delete }) = (ctx.json::<Place>()?, ctx.json()?);
+    let direction = match direction.unwrap_or_default() {
+        Way::Push => Direction::Push,
+        Way::Pull => Direction::Pull,
+    };
+    let request =
+        SyncRequest { place: place.named()?, direction, allow_delete: allow_delete.unwrap_or_default() };
+    let result = ctx.services().sync(ctx.actor()?, &ctx.repo()?, &request).await?;
+    ctx.ok(&result)
+}
+
+#[derive(Serialize)]
+struct OneLink {
+    link: Linked,
+}
+
+async fn link(ctx: Ctx) -> Answer {
+    let place = ctx.json::<Place>()?.named()?;
+    let link = ctx.services().link_project(ctx.actor()?, &ctx.repo()?, place).await?;
+    ctx.ok(&OneLink { link })
+}
+
+#[derive(Serialize)]
+struct Links {
+    links: Vec<LinkSummary>,
+}
+
+async fn links(ctx: Ctx) -> Answer {
+    let links = ctx.services().list_links(ctx.actor()?, &ctx.repo()?).await?;
+    ctx.ok(&Links { links })
+}
+
+impl Place {
+    fn named(self) -> Result<SyncPlace, Problem> {
+        let environment = match self.keyway_environment {
+            Some(environment) => environment,
+            None => default_environment()?,
+        };
+        Ok(SyncPlace {
+            connection: connection_id(&self.connection_id)?,
+            project: self.project_id,
+            service: self.service_id,
+            environment,
+            provider_environment: self.provider_environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
+        })
+    }
+}
+
+/// The place in the query; `environment` is the parameter that names the vault's.
+fn queried_place(ctx: &Ctx, environment: &str) -> Result<SyncPlace, Problem> {
+    let required = |name: &str| ctx.query(name)?.ok_or_else(|| Problem::field(name, "is required"));
+    let environment = match ctx.query(environment)? {
+        Some(name) => EnvironmentName::parse(&name)
+            .map_err(|_| crate::domain::Error::not_found("there is no environment of that name"))?,
+        None => default_environment()?,
+    };
+    Ok(SyncPlace {
+        connection: connection_id(&required("connectionId")?)?,
+        project: required("projectId")?,
+        service: ctx.query("serviceId")?.filter(|service| !service.is_empty()),
+        environment,
+        provider_environment: ctx
+            .query("providerEnvironment")?
+            .unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
+    })
+}
+
+fn default_environment() -> Result<EnvironmentName, Problem> {
+    EnvironmentName::parse(DEFAULT_ENVIRONMENT).map_err(Problem::internal)
+}
+
+/// What is no id names no connection.
+fn connection_id(text: &str) -> Result<ConnectionId, Problem> {
+    let found = ConnectionId::parse(text);
+    found.ok_or_else(|| crate::domain::Error::not_found("no such connection").into())
+}

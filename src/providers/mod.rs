@@ -1,0 +1,21 @@
+//! Services that secrets are synchronised with, one file each, all of the same shape:
+//! who a token belongs to, which projects there are, where a place is, what is in it,
+//! and writing it. What they share in speaking HTTP is in `api`.
+//!
+//! | | place | read back | several at once |
+//! |---|---|---|---|
+//! | `vercel` | project and target or custom environment | unless sensitive | yes, refused one by one |
+//! | `netlify` | site and deploy context | unless secret | new ones only |
+//! | `railway` | project, environment and service | unless sealed | yes, all or none |
+//! | `fly` | app | never | yes, all or none |
+
+mod api;
+mod fly;
+mod netlify;
+mod railway;
+mod vercel;
+
+pub use fly::Fly;
+pub use netlify::Netlify;
+pub use railway::Railway;
+pub use vercel::Vercel;
