@@ -167,7 +167,9 @@ fn start_telemetry(settings: &Settings) -> Result<(), Failure> {
         config::LogLevel::Debug => LogLevel::Debug,
         config::LogLevel::Trace => LogLevel::Trace,
     };
-    telemetry::start(format, level).map_err(Failure::ours)
+    telemetry::start(format, level).map_err(Failure::ours)?;
+    tracing::debug!(?level, "logging");
+    Ok(())
 }
 
 /// As many open files as the system lets us have: every connection is one.

@@ -77,8 +77,9 @@ impl Services {
         let standing = self.standing_noted(actor, repo).await?;
         let mut is_news = false;
         let outcome = self.store().read(|view| {
-            let access = Access::of(view, actor, repo, &standing)?;
-            is_news = actor.unsaved || standing.is_news(&access.vault);
+            let mut access = Access::of(view, actor, repo, &standing)?;
+            // What is answered is what the forge says now, even before it is written.
+            is_news = standing.tell(&mut access.vault) || actor.unsaved;
             let place = place(&access.vault);
             look(view, access).map_err(Failed::on(place))
         });
@@ -252,12 +253,7 @@ fn note_news(
     if actor.unsaved {
         batch.put(&USERS, actor.user.id, &actor.user)?;
     }
-    if let Standing::Forge(Some(repository)) = standing
-        && standing.is_news(vault)
-    {
-        vault.repo = repository.name.clone();
-        vault.private = repository.private;
-        vault.avatar_url.clone_from(&repository.avatar_url);
+    if standing.tell(vault) {
         batch.put(&VAULTS, vault.id, vault)?;
     }
     Ok(())

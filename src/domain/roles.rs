@@ -46,13 +46,20 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    /// Whether the forge describes the vault's repository otherwise than we have it.
-    pub(super) fn is_news(&self, vault: &Vault) -> bool {
+    /// Brings what we have of the vault's repository up to what the forge says of it.
+    /// Whether anything was new.
+    pub(super) fn tell(&self, vault: &mut Vault) -> bool {
         let Self::Forge(Some(repository)) = self else { return false };
         // By spelling, which matters for what is shown.
-        vault.repo.to_string() != repository.name.to_string()
+        let is_news = vault.repo.to_string() != repository.name.to_string()
             || vault.private != repository.private
-            || vault.avatar_url != repository.avatar_url
+            || vault.avatar_url != repository.avatar_url;
+        if is_news {
+            vault.repo = repository.name.clone();
+            vault.private = repository.private;
+            vault.avatar_url.clone_from(&repository.avatar_url);
+        }
+        is_news
     }
 }
 

@@ -113,7 +113,7 @@ mod tests {
             ("bad: two words here", "bad: [redacted]"),
             ("KEY is reserved", "KEY is reserved"),
         ] {
-            assert_eq!(scrubbed(text).replace("[redacted]...", "[redacted]..."), clean);
+            assert_eq!(scrubbed(text), clean);
         }
         assert!(!scrubbed("cannot take line one\nline two").contains("line two"));
         assert_eq!(scrubbed(&"x ".repeat(400)).chars().count(), 299);

@@ -170,7 +170,7 @@ impl Vercel {
                     pagination
                 }
                 EnvReply::Single(env) => {
-                    all.push(env);
+                    all.push(*env);
                     None
                 }
             };

@@ -108,7 +108,7 @@ pub(super) enum EnvReply {
         #[serde(default)]
         pagination: Option<Pagination>,
     },
-    Single(Env),
+    Single(Box<Env>),
 }
 
 #[derive(Deserialize)]
