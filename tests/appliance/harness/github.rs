@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -470,7 +471,10 @@ impl Description {
         #[expect(clippy::disallowed_methods, reason = "where the tests find what they are held to")]
         let directory = std::env::var_os("KEYWAYD_API_DESCRIPTIONS");
         let Some(directory) = directory else {
-            eprintln!("NOT CHECKED against GitHub's API description: `KEYWAYD_API_DESCRIPTIONS` is not set");
+            let _ = writeln!(
+                std::io::stderr(),
+                "NOT CHECKED against GitHub's API description: `KEYWAYD_API_DESCRIPTIONS` is not set"
+            );
             return Self(None);
         };
         let file = PathBuf::from(directory).join("github.openapi.json");
