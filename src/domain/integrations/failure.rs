@@ -108,7 +108,7 @@ mod tests {
         let scrubbed = |text: &str| reason(&ProviderError::Rejected(text.to_owned()), &values);
         for (text, clean) in [
             ("value \"sk_live_4242424242\" is bad", "value \"[redacted]\" is bad"),
-            ("value sk_live_424242... is too long", "value [redacted]... is too long"),
+            ("value sk_live_424242... is too long", "value [redacted] is too long"),
             ("tiny: not allowed, use a tiny one", "[redacted]: not allowed, use a [redacted] one"),
             ("bad: two words here", "bad: [redacted]"),
             ("KEY is reserved", "KEY is reserved"),
