@@ -61,15 +61,20 @@ pub(super) fn reason(error: &ProviderError, values: &[&SecretText]) -> String {
 
 /// One line of ordinary length.
 fn plain(text: &str) -> String {
-    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    line.trim().chars().take(REASON_CHARS).collect()
+    one_line(text).trim().chars().take(REASON_CHARS).collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// Takes every whole value out of `text`, and every word that is a part of one.
 fn scrub(text: &str, values: &[&SecretText]) -> String {
     let mut text = text.to_owned();
+    // As they stand in `text`, which is one line.
+    let values: Vec<SecretText> = values.iter().map(|value| one_line(value.expose()).into()).collect();
     let mut wholes: Vec<&str> =
-        values.iter().map(|value| value.expose()).filter(|value| !value.is_empty()).collect();
+        values.iter().map(SecretText::expose).filter(|value| !value.is_empty()).collect();
     wholes.sort_by_key(|value| std::cmp::Reverse(value.len()));
     for whole in &wholes {
         if whole.chars().count() >= QUOTED_CHARS {
