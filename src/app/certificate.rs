@@ -6,7 +6,7 @@ use super::supervisor;
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::cli::Failure;
 use crate::config::Settings;
-use crate::http::TlsIdentity;
+use crate::http::{Fingerprint, TlsIdentity};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
@@ -35,9 +35,11 @@ pub(super) fn load(settings: &Settings) -> Result<Option<TlsIdentity>, Failure> 
     Ok(Some(identity))
 }
 
-/// Reads the certificate again whenever there is reason to, for ever.
-pub(super) async fn keep_fresh(identity: Option<TlsIdentity>, hangups: Signal) {
-    Keeper { identity, hangups, looks: patient(LOOK_EVERY), reminded: None }.run().await;
+/// Reads the certificate again whenever there is reason to, for ever. What is in use is
+/// looked at now, not when the task gets to run: by then it may have been renewed.
+pub(super) fn keep_fresh(identity: Option<TlsIdentity>, hangups: Signal) -> impl Future<Output = ()> {
+    let used = identity.as_ref().and_then(TlsIdentity::fingerprint);
+    async move { Keeper { identity, hangups, looks: patient(LOOK_EVERY), reminded: None }.run(used).await }
 }
 
 fn patient(every: Duration) -> Interval {
@@ -54,8 +56,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self) {
-        let mut used = self.look().await;
+    async fn run(mut self, mut used: Option<Fingerprint>) {
         let mut before = used;
         loop {
             tokio::select! {
@@ -80,7 +81,7 @@ impl Keeper {
         }
     }
 
-    async fn look(&self) -> Option<crate::http::Fingerprint> {
+    async fn look(&self) -> Option<Fingerprint> {
         let identity = self.identity.clone()?;
         spawn_blocking(move || identity.fingerprint()).await.ok().flatten()
     }
