@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ const HEADERS_MAX: usize = 100;
 const STREAMS_MAX: u32 = 100;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long, at the end of the day, a connection may still come up with its first request.
+pub(super) const COURTESY: Duration = Duration::from_millis(500);
 
 /// How connections are told about the end of the day.
 #[derive(Clone, Default)]
@@ -98,7 +101,13 @@ pub(super) async fn serve<S>(
     let timeouts = front.settings.timeouts;
     let mut socket = TimeoutStream::new(socket);
     socket.set_write_timeout(Some(timeouts.write));
-    let desk = Arc::new(Desk { front, service, begun: AtomicU64::new(0), busy: AtomicUsize::new(0) });
+    let desk = Arc::new(Desk {
+        front,
+        service,
+        begun: AtomicU64::new(0),
+        busy: AtomicUsize::new(0),
+        asked: Notify::new(),
+    });
     let service = service_fn(|request| {
         let visit = Visitor::enter(&desk);
         async move { Ok::<_, Infallible>(visit.0.answer(request).await) }
@@ -127,6 +136,14 @@ pub(super) async fn serve<S>(
             }
         }
     }
+    // On a connection taken a moment ago the first request is on its way; closing now
+    // would fail it, though it came while we were still open.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = desk.asked.notified() => {}
+        () = sleep(COURTESY) => {}
+        () = halt.cut.cancelled() => {}
+    }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
@@ -142,6 +159,8 @@ struct Desk {
     begun: AtomicU64,
     /// Requests under way.
     busy: AtomicUsize,
+    /// Told of every request.
+    asked: Notify,
 }
 
 impl Desk {
@@ -163,6 +182,7 @@ impl Visitor {
     fn enter(desk: &Arc<Desk>) -> Self {
         desk.begun.fetch_add(1, Ordering::Relaxed);
         desk.busy.fetch_add(1, Ordering::Relaxed);
+        desk.asked.notify_one();
         Self(Arc::clone(desk))
     }
 }

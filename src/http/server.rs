@@ -10,7 +10,7 @@
 //! for as well; at the end of the grace time whatever is left is cut off.
 
 use super::address::Peer;
-use super::connection::{self, Halt, Protocols, Service};
+use super::connection::{self, COURTESY, Halt, Protocols, Service};
 use super::front::Front;
 use super::listener::{Arrival, Listener};
 use std::io;
@@ -119,16 +119,23 @@ impl House {
                 Arrival::Redirect(socket) => house.serve(socket, Service::Redirects).await,
                 Arrival::Tls(socket, peer, acceptor) => {
                     let patience = house.front.settings.timeouts.first_head;
-                    let handshake = timeout(patience, shake_hands(socket, acceptor));
-                    // Nothing is under way before the handshake is done.
-                    let shaken = house.shut.run_until_cancelled(handshake).await;
-                    if let Some(Ok(Some(socket))) = shaken {
+                    let shaken = tokio::select! {
+                        shaken = timeout(patience, shake_hands(socket, acceptor)) => shaken.ok().flatten(),
+                        () = house.end_of_courtesy() => None,
+                    };
+                    if let Some(socket) = shaken {
                         house.serve(socket, Service::Everything(peer)).await;
                     }
                 }
             }
             drop(place);
         });
+    }
+
+    /// When, at the end of the day, even those who have just come in should be known.
+    async fn end_of_courtesy(&self) {
+        self.shut.cancelled().await;
+        sleep(COURTESY).await;
     }
 
     async fn serve<S>(&self, socket: S, service: Service)

@@ -170,12 +170,16 @@ async fn a_peer_that_does_not_finish_its_handshake_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_day_does_not_wait_for_handshakes() {
-    let (files, _) = Files::new(|_| {});
+async fn the_end_of_the_day_waits_for_handshakes_but_not_for_long() {
+    let (files, certificate) = Files::new(|_| {});
     let server = start(&files.load().unwrap()).await;
-    let mut socket = server.connect().await;
-    socket.write_all(b"\x16").await.unwrap();
+    let mut stuck = server.connect().await;
+    stuck.write_all(b"\x16").await.unwrap();
+    let mut open = connect(&server, &certificate, &[]).await.unwrap();
     server.stop.send(()).unwrap();
+    // Its first request, and its last.
+    assert!(ask(&mut open).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(open.read(&mut [0]).await.unwrap(), 0);
     assert_eq!(server.running.await.unwrap(), Drained::Clean);
 }
 
