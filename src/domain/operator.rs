@@ -5,7 +5,7 @@
 use super::activity::operator_entry;
 use super::api_keys::{MintedApiKey, NewApiKey};
 use super::integrations::forget_connections;
-use super::{Error, Result, Services};
+use super::{Error, ErrorKind, Result, Services};
 use crate::base::ids::UserId;
 use crate::base::{AccountName, RepoName, Role, SecretText};
 use crate::store::records::{Account, Action, Grant, Source, User};
@@ -104,14 +104,15 @@ impl Services {
         Ok(accounts)
     }
 
-    /// Disables or enables an account; a disabled one's sessions end and its other
-    /// credentials are refused at once.
+    /// Disables or enables an account, or a user of the forge whom no account shares the
+    /// name with; a disabled one's sessions end and its other credentials are refused at
+    /// once.
     ///
     /// # Errors
     /// Not found.
     pub async fn set_account_disabled(&self, name: AccountName, disabled: bool) -> Result<()> {
         let action = if disabled { Action::UserDisabled } else { Action::UserEnabled };
-        self.change_account(name, action, move |user| user.disabled = disabled).await
+        self.change_user(find_user, name, action, move |user| user.disabled = disabled).await
     }
 
     /// Gives an account a new password and ends its sessions.
@@ -120,7 +121,7 @@ impl Services {
     /// Not found, invalid for a password that is none.
     pub async fn set_account_password(&self, name: AccountName, password: SecretText) -> Result<()> {
         let hash = self.hash_password(password).await?;
-        self.change_account(name, Action::UserPasswordChanged, move |user| {
+        self.change_user(find_account, name, Action::UserPasswordChanged, move |user| {
             if let Account::Local { password, .. } = &mut user.account {
                 *password = Some(hash);
             }
@@ -263,8 +264,9 @@ impl Services {
             .await
     }
 
-    async fn change_account(
+    async fn change_user(
         &self,
+        find: fn(View<'_>, &AccountName) -> Result<User>,
         name: AccountName,
         action: Action,
         change: impl FnOnce(&mut User) + Send + 'static,
@@ -272,7 +274,7 @@ impl Services {
         let services = self.clone();
         self.store()
             .write(move |view, batch| {
-                let mut user = find_account(view, &name)?;
+                let mut user = find(view, &name)?;
                 change(&mut user);
                 batch.put(&USERS, user.id, &user)?;
                 if action != Action::UserEnabled {
@@ -296,6 +298,25 @@ fn find_account(view: View<'_>, name: &AccountName) -> Result<User> {
     user.ok_or_else(|| {
         Error::not_found(format!("there is no account `{name}`; `keywayd user list` shows all"))
     })
+}
+
+/// The account of that name, else the forge's user who was last seen under it.
+fn find_user(view: View<'_>, name: &AccountName) -> Result<User> {
+    let account = match find_account(view, name) {
+        Err(error) if error.kind == ErrorKind::NotFound => error,
+        found => return found,
+    };
+    // Logins are taken over by others; the one who came last is the one meant.
+    let mut found: Option<User> = None;
+    view.scan(&USERS, &Span::all(), |_, user| {
+        let is_meant = matches!(&user.account,
+            Account::GitHub { login, .. } if login.eq_ignore_ascii_case(name.as_str()));
+        if is_meant && found.as_ref().is_none_or(|other| other.created_at < user.created_at) {
+            found = Some(user);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    found.ok_or(account)
 }
 
 fn transfer_vaults(view: View<'_>, batch: &mut Batch<'_>, from: &User, heir: Option<&User>) -> Result<()> {

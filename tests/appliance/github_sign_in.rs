@@ -211,6 +211,25 @@ fn keys_act_through_the_sign_in_of_their_owner() {
 }
 
 #[test]
+fn a_github_user_can_be_disabled_too() {
+    let github = acme();
+    let appliance = appliance(&github, &[]);
+    let browser = signed_in(&appliance, &github, "alice");
+    let session = appliance.client(&browser.cookies["keyway_session"]);
+    session.create_vault("acme/app");
+    let wanted = json!({"name": "ci", "environment": "live", "scopes": ["read:secrets"]});
+    let key = session.post("/v1/api-keys", &wanted).created()["token"].as_str().expect("a token").to_owned();
+    appliance.cli(&["user", "disable", "alice"]).done();
+    for token in [session.token(), &key, "ghp_alice"] {
+        appliance.client(token).get("/v1/users/me").refused(401);
+    }
+    let mut again = Browser::new(appliance.address());
+    let there = leave(&mut again, "/v1/auth/github/start");
+    again.open(&github.consent(&there, "alice")).says(403, "disabled");
+    appliance.cli(&["user", "disable", "nobody"]).refused(1);
+}
+
+#[test]
 fn serve_says_what_the_settings_mean() {
     let github = acme();
     let appliance = appliance(&github, &[("KEYWAYD_IDENTITY__GITHUB__ALLOWED_OWNERS", "")]);
@@ -252,7 +271,7 @@ fn nothing_secret_is_ever_logged() {
     secrets.extend(["ghu_issued", "ghr_issued", "hunter2-value", "code_verifier"].map(str::to_owned));
     let (_, log) = appliance.stop();
     let log = log.text();
-    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the level took effect: {log}");
+    assert!(log.contains("/v1/auth/token/exchange") || log.contains("/v1/auth/callback"), "{log}");
     for secret in secrets {
         assert!(!log.contains(&secret), "`{secret}` is in the log");
     }

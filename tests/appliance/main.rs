@@ -22,6 +22,7 @@ mod github_sign_in;
 mod history;
 mod limits;
 mod many_connections;
+mod pages;
 mod real_values;
 mod routes;
 mod samples;

@@ -68,6 +68,8 @@ struct State {
     expires_in: Option<u64>,
     token_error: Option<&'static str>,
     issued: u32,
+    /// Who sits in front of the browser, and agrees to everything.
+    visitor: Option<String>,
 }
 
 /// The fake.
@@ -94,6 +96,7 @@ impl GitHub {
             expires_in: None,
             token_error: None,
             issued: 0,
+            visitor: None,
         }));
         let description = Description::find();
         let (doors, inside, own) = (Arc::clone(&server), Arc::clone(&state), url.clone());
@@ -182,6 +185,11 @@ impl GitHub {
         std::mem::take(&mut self.state().asked)
     }
 
+    /// From now on a browser that comes to sign in is `login`, and agrees; `None`: refuses.
+    pub(crate) fn browsers_are(&self, login: Option<&str>) {
+        self.state().visitor = login.map(str::to_owned);
+    }
+
     /// Agrees, as `login`, to what `authorize_url` asks for: where the browser is sent back to.
     pub(crate) fn consent(&self, authorize_url: &str, login: &str) -> String {
         let query = authorize_url.split_once('?').expect("it has a query").1;
@@ -193,12 +201,16 @@ impl GitHub {
         assert_eq!(fields["client_id"], CLIENT.0);
         assert_eq!(fields["code_challenge_method"], "S256");
         assert!(fields["state"].len() >= 32);
-        let mut state = self.state();
-        state.issued += 1;
-        let code = format!("code-{}", state.issued);
-        state.codes.insert(code.clone(), (login.to_owned(), fields["code_challenge"].clone()));
-        format!("{}?code={code}&state={}", fields["redirect_uri"], fields["state"])
+        agree(&mut self.state(), &fields, login)
     }
+}
+
+/// Where the browser of `login`, who agreed, is sent back to.
+fn agree(state: &mut State, fields: &HashMap<String, String>, login: &str) -> String {
+    state.issued += 1;
+    let code = format!("code-{}", state.issued);
+    state.codes.insert(code.clone(), (login.to_owned(), fields["code_challenge"].clone()));
+    format!("{}?code={code}&state={}", fields["redirect_uri"], fields["state"])
 }
 
 impl Drop for GitHub {
@@ -289,6 +301,14 @@ fn route(
     authorization: &str,
     body: &str,
 ) -> Reply {
+    if let Some(query) = url.strip_prefix("/login/oauth/authorize?") {
+        let fields = fields(query);
+        let back = match state.visitor.clone() {
+            Some(login) => agree(state, &fields, &login),
+            None => format!("{}?error=access_denied&state={}", fields["redirect_uri"], fields["state"]),
+        };
+        return Reply { headers: vec![("Location", back)], ..reply(302, &Value::Null) };
+    }
     if url == "/login/oauth/access_token" {
         return exchange(state, body);
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod appliance;
 mod browser;
+mod chromium;
 pub(crate) mod disk;
 mod github;
 mod http;
@@ -12,6 +13,7 @@ mod log;
 pub(crate) use answer::{Answer, is_time, is_uuid, members};
 pub(crate) use appliance::{Appliance, Outcome, keywayd, run, snapshot};
 pub(crate) use browser::{Browser, Page, form};
+pub(crate) use chromium::Chromium;
 pub(crate) use github::{GitHub, Mood};
 pub(crate) use http::{Client, Request, Wire};
 pub(crate) use log::Log;
