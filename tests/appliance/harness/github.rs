@@ -8,7 +8,6 @@
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
