@@ -87,6 +87,11 @@ impl<K: Eq + Hash + Clone, T: Clone> Questions<K, T> {
         });
     }
 
+    /// Forgets the answer to one question.
+    pub(super) fn forget_one(&self, question: &K) {
+        self.slots().remove(question);
+    }
+
     fn slot(&self, question: K) -> Arc<Slot<T>> {
         let mut slots = self.slots();
         if slots.len() >= SLOTS_MAX && !slots.contains_key(&question) {

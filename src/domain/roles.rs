@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// The keyed hash of a token.
 type Tag = [u8; 32];
 
+/// How long it is known at least whose a token is: that never changes, and whether the
+/// token is still good shows whenever a role is asked with it.
+const IDENTITY: Duration = Duration::from_secs(60);
 /// When to come back if the forge cannot be asked and does not say when it can.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -89,7 +92,7 @@ impl Roles {
         let freshness = Freshness { answers: settings.forge.role_cache, grace: settings.forge.stale_grace };
         Self {
             forge,
-            people: Questions::new(freshness),
+            people: Questions::new(Freshness { answers: freshness.answers.max(IDENTITY), ..freshness }),
             repositories: Questions::new(freshness),
             listings: Questions::new(freshness),
             paused: Mutex::default(),
@@ -117,7 +120,8 @@ impl Roles {
             let asking = self.forge.repository(&token.text, name, known.as_deref());
             self.unless_paused(token.tag, asking).await
         };
-        self.repositories.answer((token.tag, name.folded()), ask).await
+        let answer = self.repositories.answer((token.tag, name.folded()), ask).await;
+        self.unless_revoked(token, answer)
     }
 
     async fn listing(&self, token: &ForgeToken) -> Result<Arc<Vec<Repository>>, ForgeError> {
@@ -125,7 +129,16 @@ impl Roles {
             let all = self.unless_paused(token.tag, self.forge.repositories(&token.text)).await?;
             Ok(Reply::Fresh { value: Arc::new(all), validator: None })
         };
-        self.listings.answer(token.tag, ask).await
+        let answer = self.listings.answer(token.tag, ask).await;
+        self.unless_revoked(token, answer)
+    }
+
+    /// Forgets whose `token` is when the forge turns out not to accept it any more.
+    fn unless_revoked<T>(&self, token: &ForgeToken, answer: Result<T, ForgeError>) -> Result<T, ForgeError> {
+        if matches!(answer, Err(ForgeError::BadToken)) {
+            self.people.forget_one(&token.tag);
+        }
+        answer
     }
 
     /// Asks, unless the forge has named a time before which it will not answer `tag`:

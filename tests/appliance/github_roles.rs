@@ -166,10 +166,12 @@ fn with_the_cache_off_each_request_asks_at_most_once_and_only_about_its_own_repo
     let github = acme();
     let appliance = filled(&github, &[("KEYWAYD_IDENTITY__GITHUB__ROLE_CACHE_SECS", "0")]);
     let bob = appliance.client("ghp_bob");
+    bob.get("/v1/users/me").ok();
+    github.asked();
     for _ in 0..5 {
         bob.pull("acme/app", "production").ok();
     }
-    let asked = questions(&github);
+    let asked = github.asked();
     assert!(
         asked.len() == 5 && asked.iter().all(|question| question == "GET /api/v3/repos/acme/app"),
         "{asked:?}"
@@ -315,6 +317,17 @@ fn what_cannot_be_a_credential_is_refused_without_asking() {
         appliance.client("ghp_unknown").get("/v1/users/me").refused(401);
     }
     assert_eq!(github.asked().len(), 1, "a bad token is asked about once");
+}
+
+#[test]
+fn a_revoked_token_ends_with_the_next_question() {
+    let github = acme();
+    let appliance = filled(&github, &[("KEYWAYD_IDENTITY__GITHUB__ROLE_CACHE_SECS", "0")]);
+    let bob = appliance.client("ghp_bob");
+    bob.pull("acme/app", "production").ok();
+    github.revoke_all_of("bob");
+    bob.pull("acme/app", "production").refused(401);
+    bob.get("/v1/users/me").refused(401);
 }
 
 #[test]
