@@ -31,8 +31,9 @@ impl Chromium {
             .ok()?;
         let output = driver.stdout.take().expect("standard output is piped");
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let port =
-            lines.find_map(|line| line.split("on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok());
+        let port = lines.find_map(|line| {
+            line.split("successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok()
+        });
         let base = format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port"));
         // Whatever else it says must have somewhere to go.
         std::thread::spawn(move || lines.for_each(drop));
