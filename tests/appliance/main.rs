@@ -10,6 +10,7 @@
 mod harness;
 #[path = "../readers/mod.rs"]
 mod readers;
+mod services;
 
 mod accounts;
 mod api_keys;
@@ -20,6 +21,7 @@ mod durability;
 mod github_roles;
 mod github_sign_in;
 mod history;
+mod integrations;
 mod limits;
 mod many_connections;
 mod pages;
