@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// What problems are called, by status.
-const PROBLEMS: [(u16, &str, &str); 11] = [
+const PROBLEMS: [(u16, &str, &str); 12] = [
     (400, "bad-request", "Bad Request"),
     (401, "unauthorized", "Unauthorized"),
     (403, "forbidden", "Forbidden"),
@@ -15,6 +15,7 @@ const PROBLEMS: [(u16, &str, &str); 11] = [
     (415, "unsupported-media-type", "Unsupported Media Type"),
     (429, "rate-limited", "Too Many Requests"),
     (500, "internal-error", "Internal Server Error"),
+    (502, "upstream-error", "Bad Gateway"),
 ];
 
 /// Every header the appliance may send: one that is not listed here was let out by mistake.
