@@ -20,6 +20,10 @@ pub(crate) enum Description {
 }
 
 fn read(file: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where the descriptions are, which are not part of this repository"
+    )]
     let Some(directory) = std::env::var_os("KEYWAYD_API_DESCRIPTIONS") else {
         skipped(&format!("requests are not held to {file}: `KEYWAYD_API_DESCRIPTIONS` is not set"));
         return None;
