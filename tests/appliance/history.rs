@@ -3,6 +3,7 @@
 //! the middle of one. A request that was cut off has happened whole or not at all.
 
 use super::harness::{Appliance, Client, Request, Wire};
+use super::services::{Service, TOKEN, Vercel};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const REPO: &str = "acme/app";
 const ENVIRONMENTS: [&str; 5] = ["local", "development", "staging", "production", "preview"];
+/// At the service.
+const PROJECT: &str = "app-0";
 const KEYS: [&str; 4] = ["A", "B", "C", "D"];
 /// Few, so that going back often meets values that are gone.
 const VERSIONS_KEPT: u64 = 3;
@@ -32,6 +35,8 @@ enum Op {
     RestoreEnvironment(usize),
     PurgeEnvironment(usize),
     DeleteAndRestoreVault,
+    /// Pulls these from a service; whether what it does not have is deleted.
+    Sync(usize, BTreeMap<usize, u8>, bool),
 }
 
 /// What happens to the server meanwhile.
@@ -46,23 +51,24 @@ enum Fate {
 
 fn steps() -> impl Strategy<Value = Vec<(Op, Fate)>> {
     let environment = 0..ENVIRONMENTS.len();
-    let (key, value, any) = (0..KEYS.len(), 0..4_u8, 0..8_usize);
+    let (key, value, some) = (0..KEYS.len(), 0..4_u8, 0..8_usize);
     let pairs = prop::collection::btree_map(key.clone(), value.clone(), 0..4);
     let op = prop_oneof![
-        4 => (environment.clone(), pairs).prop_map(|(environment, pairs)| Op::Push(environment, pairs)),
+        4 => (environment.clone(), pairs.clone()).prop_map(|(environment, pairs)| Op::Push(environment, pairs)),
+        2 => (environment.clone(), pairs, any::<bool>()).prop_map(|(e, pairs, delete)| Op::Sync(e, pairs, delete)),
         6 => (environment.clone(), key.clone(), value).prop_map(|(e, k, v)| Op::Set(e, k, v)),
         2 => (environment.clone(), key.clone(), key.clone()).prop_map(|(e, k, l)| Op::Rename(e, k, l)),
         3 => (environment.clone(), key.clone()).prop_map(|(e, k)| Op::Delete(e, k)),
-        3 => any.clone().prop_map(Op::RestoreSecret),
-        1 => any.clone().prop_map(Op::PurgeSecret),
+        3 => some.clone().prop_map(Op::RestoreSecret),
+        1 => some.clone().prop_map(Op::PurgeSecret),
         1 => Just(Op::EmptyTrash),
-        3 => (environment.clone(), key, any.clone()).prop_map(|(e, k, v)| Op::RestoreVersion(e, k, v)),
-        4 => (environment.clone(), any.clone()).prop_map(|(e, r)| Op::Revert(e, r)),
+        3 => (environment.clone(), key, some.clone()).prop_map(|(e, k, v)| Op::RestoreVersion(e, k, v)),
+        4 => (environment.clone(), some.clone()).prop_map(|(e, r)| Op::Revert(e, r)),
         1 => environment.clone().prop_map(Op::CreateEnvironment),
         2 => (environment.clone(), environment.clone()).prop_map(|(e, f)| Op::RenameEnvironment(e, f)),
         2 => environment.prop_map(Op::DeleteEnvironment),
-        3 => any.clone().prop_map(Op::RestoreEnvironment),
-        1 => any.prop_map(Op::PurgeEnvironment),
+        3 => some.clone().prop_map(Op::RestoreEnvironment),
+        1 => some.prop_map(Op::PurgeEnvironment),
         1 => Just(Op::DeleteAndRestoreVault),
     ];
     let fate = prop_oneof![
@@ -143,6 +149,24 @@ impl Model {
         self.overwrite(who, value)
     }
 
+    /// One step that sets all these, and may delete all others.
+    fn write(&mut self, environment: usize, pairs: &BTreeMap<&str, String>, delete: bool) {
+        let there: Vec<_> = self.living[environment].living.iter().copied().collect();
+        let mut changed = false;
+        for who in there {
+            if delete && !pairs.contains_key(self.secrets[who].key.as_str()) {
+                self.remove(environment, who);
+                changed = true;
+            }
+        }
+        for (key, value) in pairs {
+            changed |= self.set(environment, key, value);
+        }
+        if changed {
+            self.note_state(environment);
+        }
+    }
+
     fn overwrite(&mut self, who: usize, value: &str) -> bool {
         let secret = &mut self.secrets[who];
         if secret.value == value {
@@ -209,7 +233,7 @@ impl Model {
 type Planned = Option<(Request, u16, Model)>;
 
 /// Works out what `op` comes to. Ids that are not known yet are in the model by then: each comparison learns them.
-fn plan(model: &Model, op: &Op, client: &Client) -> Planned {
+fn plan(model: &Model, op: &Op, client: &Client, service: &Connected) -> Planned {
     let mut after = model.clone();
     let base = format!("/v1/vaults/{REPO}");
     let id = |who: usize| model.secrets[who].id.clone().expect("ids were learnt");
@@ -219,18 +243,7 @@ fn plan(model: &Model, op: &Op, client: &Client) -> Planned {
             let at = model.environment(ENVIRONMENTS[*environment])?;
             let pairs: BTreeMap<&str, String> =
                 pairs.iter().map(|(key, value)| (KEYS[*key], value.to_string())).collect();
-            let gone: Vec<_> = model.living[at].living.iter().copied().collect();
-            let mut changed = false;
-            for who in gone.into_iter().filter(|&who| !pairs.contains_key(model.secrets[who].key.as_str())) {
-                after.remove(at, who);
-                changed = true;
-            }
-            for (key, value) in &pairs {
-                changed |= after.set(at, key, value);
-            }
-            if changed {
-                after.note_state(at);
-            }
+            after.write(at, &pairs, true);
             let body =
                 json!({ "repoFullName": REPO, "environment": ENVIRONMENTS[*environment], "secrets": pairs });
             Some((Request::new("POST", "/v1/secrets/push").json(&body), 200, after))
@@ -391,7 +404,30 @@ fn plan(model: &Model, op: &Op, client: &Client) -> Planned {
             let call = format!("/v1/trash/vaults/{}/restore", text(&trashed[0], "id"));
             Some((Request::new("POST", &call), 200, after))
         }
+        Op::Sync(environment, pairs, delete) => {
+            let name = ENVIRONMENTS[*environment];
+            let at = model.environment(name)?;
+            let pairs: BTreeMap<&str, String> =
+                pairs.iter().map(|(key, value)| (KEYS[*key], value.to_string())).collect();
+            service.played.with(|vercel: &mut Vercel| vercel.records.clear());
+            for (key, value) in &pairs {
+                service.played.put(PROJECT, key, value);
+            }
+            after.write(at, &pairs, *delete);
+            let body = json!({
+                "connectionId": service.connection, "projectId": PROJECT, "keywayEnvironment": name,
+                "direction": "pull", "allowDelete": delete,
+            });
+            let call = format!("/v1/integrations/vaults/{REPO}/sync");
+            Some((Request::new("POST", &call).json(&body), 200, after))
+        }
     }
+}
+
+/// A service to pull from.
+struct Connected {
+    played: Service,
+    connection: String,
 }
 
 /// The id of a deleted environment; they are listed last deleted first.
@@ -483,13 +519,21 @@ fn cut_off(appliance: &mut Appliance, request: &Request) {
 
 fn run(steps: &[(Op, Fate)]) {
     let kept = VERSIONS_KEPT.to_string();
-    let settings = [("KEYWAYD_SECRETS__VERSIONS_KEPT", kept.as_str()), ("KEYWAYD_AUDIT__READS", "relaxed")];
+    let played = Service::vercel();
+    let outside = played.settings();
+    let mut settings =
+        vec![("KEYWAYD_SECRETS__VERSIONS_KEPT", kept.as_str()), ("KEYWAYD_AUDIT__READS", "relaxed")];
+    settings.extend(outside.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let mut appliance = Appliance::start_with(&settings);
     appliance.admin().create_vault(REPO);
+    appliance.admin().post("/v1/integrations/vercel/connect", &json!({ "token": TOKEN })).ok();
+    let connections = appliance.admin().get("/v1/integrations/connections").ok();
+    let connection = text(&connections["connections"][0], "id").to_owned();
+    let service = Connected { played, connection };
     let mut model = Model::new();
     for (number, (op, fate)) in steps.iter().enumerate() {
         let client = appliance.admin();
-        let Some((request, status, after)) = plan(&model, op, &client) else { continue };
+        let Some((request, status, after)) = plan(&model, op, &client, &service) else { continue };
         let step = format!("step {number}, {op:?}, {fate:?}");
         let mut candidates = vec![after];
         if *fate == Fate::KilledDuring {
