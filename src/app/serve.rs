@@ -13,7 +13,7 @@ use crate::cli::socket::AdminSocket;
 use crate::config::{self, Loaded, Settings};
 use crate::domain::Services;
 use crate::http::{self, Drained, Front, HttpSettings, RateLimits, Timeouts, TlsIdentity};
-use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::telemetry::{self, Log, LogFormat, LogLevel};
 use crate::web;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 
 /// Serves until told to stop.
 pub(super) fn run(mut loaded: Loaded) -> Result<(), Failure> {
-    start_telemetry(&loaded.settings)?;
+    let _log = start_telemetry(&loaded.settings)?;
     raise_open_files();
     // Before any thread is there: the environment, user and group are a matter of the
     // whole process.
@@ -155,7 +155,7 @@ fn http_settings(settings: &Settings) -> HttpSettings {
     }
 }
 
-fn start_telemetry(settings: &Settings) -> Result<(), Failure> {
+fn start_telemetry(settings: &Settings) -> Result<Log, Failure> {
     let format = match settings.log.format {
         config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
@@ -167,9 +167,9 @@ fn start_telemetry(settings: &Settings) -> Result<(), Failure> {
         config::LogLevel::Debug => LogLevel::Debug,
         config::LogLevel::Trace => LogLevel::Trace,
     };
-    telemetry::start(format, level).map_err(Failure::ours)?;
+    let log = telemetry::start(format, level).map_err(Failure::ours)?;
     tracing::debug!(?level, "logging");
-    Ok(())
+    Ok(log)
 }
 
 /// As many open files as the system lets us have: every connection is one.

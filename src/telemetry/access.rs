@@ -8,6 +8,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+/// How the line is told from all others.
+pub(super) const TARGET: &str = module_path!();
+
 /// The status of a request whose client left before the answer was ready, as nginx writes it.
 const CLIENT_GONE: u16 = 499;
 
@@ -52,6 +55,7 @@ impl<Id: fmt::Display> Drop for Access<Id> {
     fn drop(&mut self) {
         let duration_us = u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(
+            target: TARGET,
             request_id = %self.id,
             method = self.method,
             route = self.route,

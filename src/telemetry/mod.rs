@@ -9,10 +9,12 @@
 mod access;
 mod panics;
 pub mod redact;
+mod sink;
 
 pub use access::Access;
 pub use panics::log_panics;
 
+use sink::Sink;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -54,19 +56,30 @@ impl LogLevel {
     }
 }
 
+/// Lines on their way to standard error; when dropped, they are there.
+#[must_use = "at the end of the process, lines are waited for by dropping this"]
+pub struct Log(Sink);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 /// Starts logging to standard error for the whole process, panics included.
 ///
 /// # Errors
 /// If logging was started before.
-pub fn start(format: LogFormat, level: LogLevel) -> Result<(), tracing_subscriber::util::TryInitError> {
+pub fn start(format: LogFormat, level: LogLevel) -> Result<Log, tracing_subscriber::util::TryInitError> {
+    let sink = Sink::default();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(level.directives()))
-        .with_writer(std::io::stderr)
+        .with_writer(sink.clone())
         .with_ansi(false);
     match format {
         LogFormat::Text => lines.finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
     }
     log_panics();
-    Ok(())
+    Ok(Log(sink))
 }
