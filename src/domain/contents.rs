@@ -10,7 +10,7 @@ use crate::base::ids::{EnvironmentId, RevisionId, SecretId, VersionId};
 use crate::base::limits::SECRETS_PER_ENVIRONMENT;
 use crate::base::{Platform, SecretName, SecretText, Timestamp};
 use crate::store::records::{
-    Deletion, Environment, ManifestItem, Revision, Secret, TrashedSecret, Vault, Version,
+    Deletion, Environment, EnvironmentSeen, ManifestItem, Revision, Secret, TrashedSecret, Vault, Version,
 };
 use crate::store::tables::{ENVIRONMENTS, REVISIONS, TRASH, TRASH_BY_TIME, VAULTS, VERSIONS};
 use crate::store::{Batch, StoreError, VaultSeal, View};
@@ -32,6 +32,17 @@ pub(super) fn seal(view: View<'_>, right: &CanRead) -> Result<VaultSeal> {
 fn load_with(view: View<'_>, seal: &VaultSeal, right: &CanRead) -> Result<Environment, StoreError> {
     let key = (right.vault(), right.environment());
     Ok(view.find_in(seal, &ENVIRONMENTS, key)?.unwrap_or_else(|| untouched(right.environment())))
+}
+
+/// What `see` makes of the environment's living secrets where they lie.
+pub(super) fn look<T>(
+    view: View<'_>,
+    right: &CanRead,
+    mut see: impl FnMut(EnvironmentSeen<'_>) -> T,
+) -> Result<T> {
+    let key = (right.vault(), right.environment());
+    let found = view.look_in(&seal(view, right)?, &ENVIRONMENTS, key, &mut see)?;
+    Ok(found.unwrap_or_else(|| see(EnvironmentSeen::empty(untouched(right.environment()).revision))))
 }
 
 /// An environment that nobody has written to yet; its first state is named after it.

@@ -4,8 +4,8 @@
 
 use super::StoreError;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// No record may claim more than this while decoding, in bytes.
@@ -29,6 +29,12 @@ pub trait Record: Serialize + DeserializeOwned {
     }
 }
 
+/// A record that can also be looked at in place.
+pub trait InPlace: Record {
+    /// The same fields in the same order; text is not copied out of the opened bytes.
+    type Seen<'a>: Deserialize<'a>;
+}
+
 /// The bytes of `record`, before sealing.
 pub(super) fn encode<R: Record>(record: &R) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(512));
@@ -40,18 +46,44 @@ pub(super) fn encode<R: Record>(record: &R) -> Result<Zeroizing<Vec<u8>>, StoreE
 
 /// The record in `bytes`, whose seal has been verified.
 pub(super) fn decode<R: Record>(bytes: &[u8]) -> Result<R, StoreError> {
-    let damaged = |problem: &str| StoreError::damaged(R::KIND, problem);
-    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("it is empty"))?;
-    if version > R::VERSION {
-        return Err(damaged("it was written by a newer version of keywayd"));
-    }
+    let (version, body) = split::<R>(bytes)?;
     if version < R::VERSION {
-        return R::upgrade(version, body).ok_or_else(|| damaged("its version is unknown"));
+        return R::upgrade(version, body).ok_or_else(|| damaged::<R>("its version is unknown"));
     }
-    match bincode::serde::decode_from_slice(body, settings()) {
+    whole::<R, R>(body, bincode::serde::decode_from_slice(body, settings()))
+}
+
+/// Hands the record in `bytes`, whose seal has been verified, to `see` where it lies.
+pub(super) fn look<R: InPlace, T>(bytes: &[u8], see: impl FnOnce(R::Seen<'_>) -> T) -> Result<T, StoreError> {
+    let (version, body) = split::<R>(bytes)?;
+    if version < R::VERSION {
+        return Err(damaged::<R>("its version is unknown"));
+    }
+    whole::<R, _>(body, bincode::serde::borrow_decode_from_slice(body, settings())).map(see)
+}
+
+/// The version of what is in `bytes`, and the rest.
+fn split<R: Record>(bytes: &[u8]) -> Result<(u8, &[u8]), StoreError> {
+    let (&version, body) = bytes.split_first().ok_or_else(|| damaged::<R>("it is empty"))?;
+    if version > R::VERSION {
+        return Err(damaged::<R>("it was written by a newer version of keywayd"));
+    }
+    Ok((version, body))
+}
+
+/// What was decoded, if it is all of `body`.
+fn whole<R: Record, S>(
+    body: &[u8],
+    decoded: Result<(S, usize), bincode::error::DecodeError>,
+) -> Result<S, StoreError> {
+    match decoded {
         Ok((record, read)) if read == body.len() => Ok(record),
-        Ok(_) => Err(damaged("bytes are left over")),
+        Ok(_) => Err(damaged::<R>("bytes are left over")),
         // The error's own text could quote what was decoded.
-        Err(_) => Err(damaged("it does not decode")),
+        Err(_) => Err(damaged::<R>("it does not decode")),
     }
+}
+
+fn damaged<R: Record>(problem: &str) -> StoreError {
+    StoreError::damaged(R::KIND, problem)
 }

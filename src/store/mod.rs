@@ -28,7 +28,7 @@ mod writer;
 pub use audit::{AuditLog, Head, Journal};
 pub use audit_check::{AuditFault, AuditReport};
 pub use batch::Batch;
-pub use codec::Record;
+pub use codec::{InPlace, Record};
 pub use error::{OpenStoreError, StoreError};
 pub use keys::{Span, TableKey};
 pub use location::{DataDir, DataDirLock};

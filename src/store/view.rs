@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use super::audit::AuditLog;
-use super::codec::{self, Record};
+use super::codec::{self, InPlace, Record};
 use super::engine::Tables;
 use super::keys::{Span, TableKey};
 use super::records::VaultKeys;
@@ -140,6 +140,27 @@ impl<'a> View<'a> {
         Ok(found)
     }
 
+    /// Hands the record at `key` in one of the vault's own tables to `see` where it lies,
+    /// which for a large one takes a fraction of the time of [`View::find_in`].
+    ///
+    /// # Errors
+    /// If the engine fails or the record is damaged.
+    pub fn look_in<K: TableKey, R: InPlace, T>(
+        &self,
+        seal: &VaultSeal,
+        table: &VaultTable<K, R>,
+        key: K,
+        see: impl FnOnce(R::Seen<'_>) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let (mut see, mut seen) = (Some(see), None);
+        self.tables.get(table.name, &key.to_bytes(), &mut |key, sealed| {
+            let plain = unseal_in(seal, table, key, sealed)?;
+            seen = see.take().map(|see| codec::look::<R, T>(&plain, see)).transpose()?;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(seen)
+    }
+
     /// Hands every record of the vault's table in `span` to `visit` until it breaks off.
     ///
     /// # Errors
@@ -199,10 +220,19 @@ fn open_in<K: TableKey, R: Record>(
     key: &[u8],
     sealed: &[u8],
 ) -> Result<R, StoreError> {
+    codec::decode(&unseal_in(seal, table, key, sealed)?)
+}
+
+/// The plaintext of a record under its vault's key.
+fn unseal_in<K: TableKey, R: Record>(
+    seal: &VaultSeal,
+    table: &VaultTable<K, R>,
+    key: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let unopened = |problem| StoreError::unopened(VaultTable::<K, R>::KIND, problem);
     let vault_key = seal.key_for(sealed).map_err(unopened)?;
-    let plain = envelope::open(vault_key, Binding { table: table.name, key }, sealed).map_err(unopened)?;
-    codec::decode(&plain)
+    envelope::open(vault_key, Binding { table: table.name, key }, sealed).map_err(unopened)
 }
 
 fn parse_key<K: TableKey>(key: &[u8], kind: &'static str) -> Result<K, StoreError> {

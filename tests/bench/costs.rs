@@ -7,7 +7,7 @@ use crate::fill::{self, ENVIRONMENT};
 use crate::measure::median;
 use keywayd::base::{EnvironmentName, RepoName, SecretText};
 use keywayd::crypto::{AuditKey, Binding, IndexKey, RootKey, envelope};
-use keywayd::domain::pull::Window;
+use keywayd::domain::pull::{Pulled, Window};
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -52,8 +52,9 @@ pub(crate) fn measure(dir: &Path, token: &str, vaults: usize) -> Outcome<Costs> 
             for number in 0..400 {
                 let actor = fill::recognise(&services, &token).await?;
                 let repo = RepoName::parse(&fill::repo(number % vaults))?;
-                let pulled = services.pull(&actor, &repo, &environment, Window::default()).await?;
-                assert!(pulled.env_text().len() > 1_000, "a pull brings an environment");
+                let write = |pulled: Pulled<'_>| pulled.env_text();
+                let text = services.pull(&actor, &repo, &environment, Window::default(), write).await?;
+                assert!(text.len() > 1_000, "a pull brings an environment");
             }
             pull.push((thread_time()? - begin) / 400);
         }

@@ -49,7 +49,7 @@ struct Content<'a> {
 #[derive(Serialize)]
 struct Exact<'a> {
     #[serde(serialize_with = "pairs")]
-    secrets: &'a Pulled,
+    secrets: &'a Pulled<'a>,
 }
 
 async fn pull(ctx: Ctx) -> Answer {
@@ -57,16 +57,17 @@ async fn pull(ctx: Ctx) -> Answer {
     let (environment, as_json) = (environment(&ctx)?, as_json(&ctx)?);
     let window =
         Window { limit: number(&ctx, "limit", 1)?, offset: number(&ctx, "offset", 0)?.unwrap_or_default() };
-    let pulled = ctx.services().pull(ctx.actor()?, &repo, &environment, window).await?;
-    let tag = pulled.revision.to_string();
-    if ctx.has_current(&tag) {
-        return ctx.not_modified(&tag);
-    }
-    if as_json {
-        ctx.tagged(&tag, &Exact { secrets: &pulled })
-    } else {
-        ctx.tagged(&tag, &Content { content: pulled.env_text().expose() })
-    }
+    let write = |pulled: Pulled<'_>| {
+        let tag = pulled.revision.to_string();
+        if ctx.has_current(&tag) {
+            ctx.not_modified(&tag)
+        } else if as_json {
+            ctx.tagged(&tag, &Exact { secrets: &pulled })
+        } else {
+            ctx.tagged(&tag, &Content { content: pulled.env_text().expose() })
+        }
+    };
+    ctx.services().pull(ctx.actor()?, &repo, &environment, window, write).await?
 }
 
 async fn view(ctx: Ctx) -> Answer {
@@ -95,6 +96,6 @@ fn number(ctx: &Ctx, name: &str, least: usize) -> Result<Option<usize>, Problem>
     number.map(Some).ok_or_else(|| Problem::field(name, format!("must be a number from {least}")))
 }
 
-fn pairs<S: Serializer>(pulled: &Pulled, target: S) -> Result<S::Ok, S::Error> {
-    target.collect_map(pulled.pairs().map(|(key, value)| (key, value.expose())))
+fn pairs<S: Serializer>(pulled: &Pulled<'_>, target: S) -> Result<S::Ok, S::Error> {
+    target.collect_map(pulled.pairs())
 }

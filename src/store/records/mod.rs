@@ -15,6 +15,6 @@ pub use sign_in::{
     DeviceCode, DeviceState, ForgeGrant, PendingSignIn, RefreshToken, Session, SignInCode, SignInTarget,
 };
 pub use vault::{
-    Deletion, Environment, EnvironmentInfo, EnvironmentKind, ManifestItem, Override, OverrideTarget,
-    Revision, Secret, Source, TrashedSecret, Vault, VaultKeys, Version,
+    Deletion, Environment, EnvironmentInfo, EnvironmentKind, EnvironmentSeen, ManifestItem, Override,
+    OverrideTarget, Revision, Secret, SecretSeen, Source, TrashedSecret, Vault, VaultKeys, Version,
 };

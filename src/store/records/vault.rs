@@ -4,7 +4,7 @@ use crate::base::ids::{EnvironmentId, OverrideId, RevisionId, SecretId, UserId, 
 use crate::base::secret::exposed;
 use crate::base::{EnvironmentName, Platform, RepoName, Role, SecretName, SecretText, Timestamp};
 use crate::crypto::VaultKey;
-use crate::store::codec::Record;
+use crate::store::codec::{InPlace, Record};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Who decides about roles on a vault's repository.
@@ -168,6 +168,43 @@ pub struct Environment {
 
 impl Record for Environment {
     const KIND: &'static str = "environment";
+}
+
+/// An environment in place, for reading all of it at once.
+#[derive(Deserialize)]
+pub struct EnvironmentSeen<'a> {
+    /// As in [`Environment`].
+    pub revision: RevisionId,
+    _number: u64,
+    /// As in [`Environment`].
+    #[serde(borrow)]
+    pub secrets: Vec<SecretSeen<'a>>,
+}
+
+/// A living secret in place.
+#[derive(Deserialize)]
+pub struct SecretSeen<'a> {
+    _id: &'a [u8],
+    /// Its key.
+    pub name: &'a str,
+    /// Its value.
+    pub value: &'a str,
+    _version: u64,
+    _created_at: Timestamp,
+    _updated_at: Timestamp,
+    _updated_by: Option<&'a [u8]>,
+}
+
+impl EnvironmentSeen<'_> {
+    /// An environment without secrets.
+    #[must_use]
+    pub const fn empty(revision: RevisionId) -> Self {
+        Self { revision, _number: 0, secrets: Vec::new() }
+    }
+}
+
+impl InPlace for Environment {
+    type Seen<'a> = EnvironmentSeen<'a>;
 }
 
 /// A value that was overwritten.
