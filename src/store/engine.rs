@@ -4,6 +4,7 @@
 
 use super::StoreError;
 use super::keys::Span;
+use super::opened::Opened;
 use super::tables::NAMES;
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
@@ -29,6 +30,10 @@ pub(super) trait Tables {
     fn get(&self, table: &'static str, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
     /// Calls `visit` with every record in `span`, in order, until it breaks off.
     fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+    /// What has been opened of this state, if it is one that will not change.
+    fn opened(&self) -> Option<&Opened> {
+        None
+    }
 }
 
 pub(super) const fn definition(table: &'static str) -> Definition {
@@ -40,12 +45,13 @@ pub(super) const fn definition(table: &'static str) -> Definition {
 pub(super) struct Snapshot {
     transaction: ReadTransaction,
     tables: Vec<(&'static str, OnceLock<ReadTable>)>,
+    opened: Arc<Opened>,
 }
 
 impl Snapshot {
-    pub(super) fn of(database: &Database) -> Result<Self, StoreError> {
+    fn of(database: &Database, opened: Arc<Opened>) -> Result<Self, StoreError> {
         let tables = NAMES.iter().map(|name| (*name, OnceLock::new())).collect();
-        Ok(Self { transaction: database.begin_read()?, tables })
+        Ok(Self { transaction: database.begin_read()?, tables, opened })
     }
 
     fn table(&self, name: &'static str) -> Result<&ReadTable, StoreError> {
@@ -69,6 +75,10 @@ impl Tables for Snapshot {
     fn scan(&self, table: &'static str, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         scan_in(self.table(table)?, span, visit)
     }
+
+    fn opened(&self) -> Option<&Opened> {
+        Some(&self.opened)
+    }
 }
 
 /// The last committed state, shared by everybody who reads. The writer renews it after
@@ -78,15 +88,18 @@ pub(super) struct Latest(RwLock<Arc<Snapshot>>);
 
 impl Latest {
     pub(super) fn of(database: &Database) -> Result<Self, StoreError> {
-        Ok(Self(RwLock::new(Arc::new(Snapshot::of(database)?))))
+        Ok(Self(RwLock::new(Arc::new(Snapshot::of(database, Arc::default())?))))
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn renew(&self, database: &Database) -> Result<(), StoreError> {
-        let fresh = Arc::new(Snapshot::of(database)?);
+    /// Shows the state that was committed just now. `still_open`: the commit wrote to no
+    /// table of which records are kept open.
+    pub(super) fn renew(&self, database: &Database, still_open: bool) -> Result<(), StoreError> {
+        let opened = if still_open { Arc::clone(&self.snapshot().opened) } else { Arc::default() };
+        let fresh = Arc::new(Snapshot::of(database, opened)?);
         let stale = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), fresh);
         drop(stale);
         Ok(())

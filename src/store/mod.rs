@@ -16,6 +16,7 @@ mod error;
 mod keys;
 mod location;
 mod open;
+mod opened;
 mod overlay;
 mod queue;
 pub mod records;

@@ -64,9 +64,18 @@ impl<'a> View<'a> {
     /// # Errors
     /// If the engine fails or the record is damaged.
     pub fn find<K: TableKey, R: Record>(&self, table: &Table<K, R>, key: K) -> Result<Option<R>, StoreError> {
+        let key = key.to_bytes();
+        let shelf = self.tables.opened().and_then(|opened| opened.of(table.name));
+        if let Some(plain) = shelf.and_then(|shelf| shelf.find(&key)) {
+            return codec::decode(&plain).map(Some);
+        }
         let mut found = None;
-        self.tables.get(table.name, &key.to_bytes(), &mut |key, sealed| {
-            found = Some(self.open(table, key, sealed)?);
+        self.tables.get(table.name, &key, &mut |key, sealed| {
+            let plain = self.unseal(table.name, Table::<K, R>::KIND, key, sealed)?;
+            found = Some(codec::decode(&plain)?);
+            if let Some(shelf) = shelf {
+                shelf.put(key, plain);
+            }
             Ok(ControlFlow::Break(()))
         })?;
         Ok(found)

@@ -10,6 +10,7 @@ use super::StoreError;
 use super::audit::End;
 use super::batch::Batch;
 use super::engine::{Latest, Writing};
+use super::opened::Opened;
 use super::queue::{Answered, Queue};
 use super::view::View;
 use crate::crypto::Keyring;
@@ -71,8 +72,8 @@ impl Writer {
     fn commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<(), StoreError> {
         let before = self.end.head();
         match self.try_commit(jobs) {
-            Ok(true) => self.latest.renew(&self.database),
-            Ok(false) => Ok(()),
+            Ok(Committed::Nothing) => Ok(()),
+            Ok(committed) => self.latest.renew(&self.database, committed == Committed::Aside),
             Err(error) => {
                 self.end.rewind(before);
                 Err(error)
@@ -80,34 +81,52 @@ impl Writer {
         }
     }
 
-    /// Whether there was anything to commit.
-    fn try_commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<bool, StoreError> {
+    fn try_commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<Committed, StoreError> {
         let mut transaction = self.database.begin_write()?;
         // After a crash the file opens at once instead of after a walk through all of it.
         transaction.set_quick_repair(true);
         let before = self.end.head();
         let tables = Writing::new(&transaction);
-        let mut changed = false;
+        let mut committed = Committed::Nothing;
         for (job, verdict) in jobs {
             let mut batch = Batch::new(&self.keyring);
             let view = View { tables: &tables, keyring: &self.keyring };
             match catch_unwind(AssertUnwindSafe(|| job.work.check(view, &mut batch))) {
-                Ok(true) => changed |= apply(batch, &tables, &self.keyring, &mut self.end)?,
+                Ok(true) => {
+                    committed = committed.max(apply(batch, &tables, &self.keyring, &mut self.end)?);
+                }
                 Ok(false) => {}
                 Err(_) => *verdict = Verdict::Panicked,
             }
         }
-        if !changed {
+        if committed == Committed::Nothing {
             drop(tables);
             transaction.abort()?;
-            return Ok(false);
+            return Ok(committed);
         }
         if self.end.head() != before {
             self.end.head().save(&tables, &self.keyring)?;
         }
         drop(tables);
         transaction.commit()?;
-        Ok(true)
+        Ok(committed)
+    }
+}
+
+/// What a commit wrote to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Committed {
+    /// Nothing at all.
+    Nothing,
+    /// No table of which records are kept open.
+    Aside,
+    /// Any other.
+    Kept,
+}
+
+impl Committed {
+    fn to(table: &str) -> Self {
+        if Opened::keeps(table) { Self::Kept } else { Self::Aside }
     }
 }
 
@@ -131,16 +150,18 @@ fn apply(
     tables: &Writing<'_>,
     keyring: &Keyring,
     end: &mut End,
-) -> Result<bool, StoreError> {
-    let changed = !(batch.changes.is_empty() && batch.entries.is_empty());
+) -> Result<Committed, StoreError> {
+    let mut committed = Committed::Nothing;
     for change in batch.changes {
+        committed = committed.max(Committed::to(change.table));
         match change.value {
             Some(value) => tables.put(change.table, &change.key, &value)?,
             None => tables.delete(change.table, &change.key)?,
         }
     }
     for entry in &batch.entries {
+        committed = committed.max(Committed::Aside);
         end.append(tables, keyring, entry)?;
     }
-    Ok(changed)
+    Ok(committed)
 }
