@@ -117,8 +117,9 @@ impl Services {
     /// Notes that values were read; returns when they may leave.
     pub(super) async fn audit_read(&self, entry: Entry) -> Result<()> {
         match self.settings().read_audit {
-            ReadAudit::Relaxed => Ok(self.store().audit_soon(entry)?),
-            ReadAudit::Durable => {
+            ReadAudit::Relaxed if !self.store().is_pressed() => Ok(self.store().audit_soon(entry)?),
+            // Readers who outrun the writer wait with it, instead of being turned away.
+            ReadAudit::Relaxed | ReadAudit::Durable => {
                 self.store()
                     .write(move |_, batch| {
                         batch.audit(entry);

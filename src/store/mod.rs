@@ -126,6 +126,12 @@ impl Store {
         self.queue.push(Job { work: Box::new(Unwaited(Some(entry))), urgent: false })
     }
 
+    /// Whether the writer has fallen behind: whoever adds to its work had better wait for it.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.queue.is_half_full()
+    }
+
     /// Whether the store can serve.
     #[must_use]
     pub fn is_healthy(&self) -> bool {

@@ -80,6 +80,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether the writer has fallen behind.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.lock().jobs.len() >= QUEUE_JOBS / 2
+    }
+
     /// Waits for work and takes what has gathered. `None`: closed and empty.
     pub(super) fn next_group(&self, answered: Answered) -> Option<Vec<Job>> {
         let called = Instant::now();
@@ -216,6 +221,7 @@ mod tests {
             queue.push(job(false)).unwrap();
         }
         assert!(matches!(queue.push(job(true)), Err(StoreError::Busy)));
+        assert!(queue.is_half_full());
         assert_eq!(size(queue.next_group(Answered::default())), Some(GROUP_JOBS));
         queue.push(job(true)).unwrap();
     }
