@@ -183,7 +183,14 @@ impl Ctx {
     /// If it was given twice (400).
     pub fn query(&self, name: &str) -> Result<Option<String>, Problem> {
         let query = self.uri.query().unwrap_or_default();
-        let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        // Most pairs can be told from the one that is wanted as they stand.
+        let other = |pair: &&str| {
+            let key = pair.split_once('=').map_or(*pair, |(key, _)| key);
+            key != name && !key.contains(['%', '+'])
+        };
+        let pairs = query.split('&').filter(|pair| !other(pair));
+        let decoded = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
+        let mut values = decoded.filter(|(key, _)| key == name);
         let value = values.next().map(|(_, value)| value.into_owned());
         match values.next() {
             None => Ok(value),
