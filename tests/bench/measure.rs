@@ -99,7 +99,8 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Option<Results>> {
         let chosen = variants.iter().find(|variant| variant.name == only).ok_or("no such load")?;
         eprintln!("{only}: process {}", chosen.server.id());
         for _ in 0..plan.rounds {
-            eprintln!("{:.0} per second", chosen.measure(plan.slice)?.rate);
+            let Work { rate, cpu: Cpu { writer, others }, .. } = chosen.measure(plan.slice)?;
+            eprintln!("{rate:.0} per second, each {others:?} of processor and {writer:?} of the writer");
         }
         return Ok(None);
     }
