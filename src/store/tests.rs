@@ -3,7 +3,7 @@
 mod faults;
 
 use super::records::{Account, User};
-use super::tables::USERS;
+use super::tables::{PROGRESS, USERS};
 use super::*;
 use crate::base::ids::UserId;
 use crate::base::{AccountName, Timestamp};
@@ -33,6 +33,29 @@ async fn what_was_written_is_read_back() {
     put(&store, alice.clone()).await.unwrap();
     let found = store.read(|view| view.find(&USERS, alice.id)).unwrap().unwrap();
     assert_eq!(found.username(), "alice");
+}
+
+/// What is kept open is taken over by the next state only if it is the same there.
+#[tokio::test]
+async fn what_is_kept_open_is_never_out_of_date() {
+    let store = Store::in_memory();
+    let alice = user(1);
+    let disabled = || store.read(|view| view.find(&USERS, alice.id)).unwrap().map(|user| user.disabled);
+    put(&store, alice.clone()).await.unwrap();
+    for now in [true, false] {
+        assert_eq!((disabled(), disabled()), (Some(!now), Some(!now)));
+        store.write(|_, batch| batch.put(&PROGRESS, 1, &1)).await.unwrap();
+        assert_eq!(disabled(), Some(!now));
+        put(&store, User { disabled: now, ..alice.clone() }).await.unwrap();
+        assert_eq!(disabled(), Some(now));
+    }
+    let id = alice.id;
+    let delete = store.write(move |_, batch| {
+        batch.delete(&USERS, id);
+        Ok::<_, StoreError>(())
+    });
+    delete.await.unwrap();
+    assert_eq!(disabled(), None);
 }
 
 #[tokio::test]
