@@ -176,7 +176,8 @@ impl Appliance {
         self.prepared(keywayd())
     }
 
-    fn prepared(&self, mut command: Command) -> Command {
+    /// `command` in this appliance's environment, with nothing else in it.
+    pub(crate) fn prepared(&self, mut command: Command) -> Command {
         let settings = self.settings.iter().map(|(name, value)| (name, value));
         command.env_clear().envs(settings).current_dir(self.home());
         command

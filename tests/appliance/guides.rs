@@ -1,0 +1,285 @@
+//! What README and the guides tell people to type is typed here, page by page, into a shell with the real binary and
+//! a running appliance; what cannot be is listed below with what stands in for it. A command that has gone stale
+//! fails, and so does a block that is neither run nor listed.
+
+use crate::harness::{Appliance, GitHub, keywayd, run, skipped};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Why a block of commands is not run here.
+enum Elsewhere {
+    /// A script runs what it says; the words are in that script.
+    Script(&'static str, &'static str),
+    /// Something that tests have not.
+    Needs(&'static str),
+}
+use Elsewhere::{Needs, Script};
+
+/// By page and the block's first line.
+const ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
+    ("README.md", "cargo run --release -- serve", Needs("a build of its own; `cargo test` is this")),
+    (
+        "packaging/docs/systemd.md",
+        "install -m 755 keywayd /usr/bin/keywayd",
+        Script("machine", "apt-get install"),
+    ),
+    (
+        "packaging/docs/systemd.md",
+        "# /etc/letsencrypt/renewal-hooks/deploy/keywayd",
+        Script("machine", "install -m 640 -g keywayd"),
+    ),
+    (
+        "packaging/docs/systemd.md",
+        "systemd-creds encrypt --name=keywayd-master-key /etc/keywayd/master.key /etc/keywayd/master.key.cred",
+        Needs("root and a running systemd"),
+    ),
+    (
+        "packaging/docs/systemd.md",
+        "systemctl stop keywayd.socket keywayd.service",
+        Needs("root and a running systemd"),
+    ),
+    (
+        "packaging/docs/clients.md",
+        "export KEYWAY_API_URL=https://secrets.example.org",
+        Needs("the Keyway command line"),
+    ),
+    ("packaging/docs/clients.md", "git remote rename origin forge", Needs("a repository of somebody's")),
+];
+
+/// The languages that blocks may be in. Commands are in `sh`, or nobody would run them.
+const LANGUAGES: [&str; 8] = ["caddyfile", "ini", "json", "nginx", "sh", "text", "toml", "yaml"];
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A block of a page, between its fences.
+struct Block {
+    page: String,
+    line: usize,
+    language: String,
+    text: String,
+}
+
+impl Block {
+    fn place(&self) -> String {
+        format!("{}:{}", self.page, self.line)
+    }
+
+    fn elsewhere(&self) -> Option<&'static Elsewhere> {
+        let first = self.text.lines().next().unwrap_or_default();
+        let entry = ELSEWHERE.iter().find(|(page, line, _)| *page == self.page && *line == first);
+        entry.map(|(_, _, why)| why)
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README and every guide, below the repository's root.
+fn pages() -> Vec<String> {
+    let guides = fs::read_dir(root().join("packaging/docs")).expect("there are guides");
+    let names = guides.map(|entry| entry.expect("an entry can be read").file_name());
+    let paths = names.map(|name| format!("packaging/docs/{}", name.to_str().expect("UTF-8")));
+    let mut pages: Vec<_> = paths.filter(|path| path.ends_with(".md")).collect();
+    pages.push("README.md".to_owned());
+    pages.sort();
+    pages
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).expect(page)
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let (mut blocks, mut open) = (Vec::new(), None::<(usize, Block)>);
+    for (number, line) in read(page).lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(language)) => {
+                let (page, language) = (page.to_owned(), language.trim().to_owned());
+                open = Some((indent, Block { page, line: number + 1, language, text: String::new() }));
+            }
+            (None, None) => {}
+            (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
+            (Some((outer, block)), None) => {
+                block.text.push_str(line.get(*outer..).unwrap_or_default());
+                block.text.push('\n');
+            }
+        }
+    }
+    assert!(open.is_none(), "{page}: a block does not end");
+    blocks
+}
+
+#[test]
+fn every_block_of_commands_is_run_or_listed() {
+    let all: Vec<_> = pages().iter().flat_map(|page| blocks(page)).collect();
+    for block in &all {
+        assert!(LANGUAGES.contains(&block.language.as_str()), "{}: `{}`?", block.place(), block.language);
+    }
+    for (page, line, why) in &ELSEWHERE {
+        let listed = all.iter().filter(|block| {
+            block.page == *page && block.language == "sh" && block.text.lines().next() == Some(line)
+        });
+        assert_eq!(listed.count(), 1, "the list names a block of {page} that is not there: `{line}`");
+        match why {
+            Script(script, words) => {
+                let text = read(&format!("tests/packaging/{script}"));
+                assert!(text.contains(words), "tests/packaging/{script} does not run `{words}`");
+            }
+            Needs(_) => {}
+        }
+    }
+}
+
+#[test]
+fn what_the_pages_tell_to_type_works() {
+    for program in ["curl", "jq"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            return skipped(&format!("the commands of README and the guides: {program} is missing"));
+        }
+    }
+    for page in pages() {
+        let (listed, typed): (Vec<_>, Vec<_>) = blocks(&page)
+            .into_iter()
+            .filter(|block| block.language == "sh")
+            .partition(|block| block.elsewhere().is_some());
+        for block in listed {
+            if let Some(Needs(what)) = block.elsewhere() {
+                skipped(&format!("{}: it needs {what}", block.place()));
+            }
+        }
+        if !typed.is_empty() {
+            follow(&page, &typed);
+        }
+    }
+}
+
+/// Types the blocks of a page into one shell, one after the other, as somebody does who follows it.
+fn follow(page: &str, blocks: &[Block]) {
+    let github = GitHub::start();
+    github.user("alice", 11);
+    github.repo(7, "acme/app", true, &[("alice", "admin")]);
+    github.token("github_pat_alice", "alice");
+    let connected = github.settings();
+    let settings: Vec<_> = match page {
+        "packaging/docs/github.md" => {
+            connected.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+        }
+        _ => Vec::new(),
+    };
+    let appliance = Appliance::start_with(&settings);
+    if !matches!(page, "README.md" | "packaging/docs/github.md") {
+        appliance.admin().create_vault("admin/demo");
+    }
+    let script = script(blocks, &appliance);
+    let desk = Desk::new(&appliance, page == "packaging/docs/air-gap.md");
+    let outcome = run(desk.shell(&appliance).args(["-c", &script]), "");
+    assert_eq!(outcome.status, 0, "{page}, after the last place named here: {outcome:#?}");
+    if page == "README.md" {
+        assert!(outcome.stdout.contains("GREETING='hello, #world'\nPLAIN=1\n"), "{outcome:?}");
+    }
+}
+
+/// The blocks with what a reader fills in.
+fn script(blocks: &[Block], appliance: &Appliance) -> String {
+    let here = format!("http://{}", appliance.address());
+    let mut script = "set -eu\n".to_owned();
+    for block in blocks {
+        let text = block
+            .text
+            .replace("https://secrets.example.org", &here)
+            .replace("http://127.0.0.1:8490", &here)
+            .replace("kw_live_…", &appliance.token)
+            .replace("github_pat_…", "github_pat_alice");
+        assert!(!text.contains('…'), "{}: something is left to fill in", block.place());
+        script.push_str(&format!("echo '{}' >&2\n{text}", block.place()));
+    }
+    script
+}
+
+/// Where somebody sits: a directory with a `.env`, and `keywayd` among the programs.
+struct Desk {
+    programs: PathBuf,
+    place: PathBuf,
+    /// The operator's commands find the appliance by its configuration.
+    operates: bool,
+}
+
+impl Desk {
+    fn new(appliance: &Appliance, on_an_empty_machine: bool) -> Self {
+        let (programs, place) = (appliance.home().join("programs"), appliance.home().join("desk"));
+        for directory in [&programs, &place] {
+            fs::create_dir(directory).expect("a directory can be made");
+        }
+        fs::write(place.join(".env"), "# settings\nPLAIN=1\nexport GREETING='hello, #world'\n")
+            .expect("a file");
+        // It types what is asked for at a terminal.
+        let typing = format!(
+            "#!/bin/sh\ncase \"$1 ${{2-}}\" in\n'user add' | 'user passwd' | 'init '*)\n    \
+             echo '{PASSWORD}' | '{0}' \"$@\" --password-stdin ;;\n*) exec '{0}' \"$@\" ;;\nesac\n",
+            env!("CARGO_BIN_EXE_keywayd")
+        );
+        let program = programs.join("keywayd");
+        fs::write(&program, typing).expect("a file");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
+        Self { programs, place, operates: !on_an_empty_machine }
+    }
+
+    fn shell(&self, appliance: &Appliance) -> Command {
+        let mut shell = appliance.prepared(Command::new("sh"));
+        shell.current_dir(&self.place).env("HOME", &self.place);
+        shell.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", self.programs.display()));
+        if self.operates {
+            shell.env("KEYWAYD_STORAGE__DATA_DIR", appliance.data_dir());
+            shell.env("KEYWAYD_SERVER__LISTEN", appliance.address().to_string());
+        }
+        shell
+    }
+}
+
+#[test]
+fn configuration_in_the_pages_is_good() {
+    let directory = tempfile::tempdir().expect("a scratch directory can be made");
+    let file = directory.path().join("keywayd.toml");
+    for block in pages().iter().flat_map(|page| blocks(page)).filter(|block| block.language == "toml") {
+        fs::write(&file, &block.text).expect("a file");
+        // Secrets come from elsewhere, as the page says.
+        let secret =
+            block.text.contains("client_id").then_some(("KEYWAYD_IDENTITY__GITHUB__CLIENT_SECRET", "x"));
+        let outcome = run(keywayd().envs(secret).args(["config", "check", "--config"]).arg(&file), "");
+        assert_eq!(outcome.status, 0, "{}: {outcome:?}", block.place());
+    }
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let others = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned);
+    for page in pages().into_iter().chain(others) {
+        let text = read(&page);
+        let here = Path::new(&page).parent().expect("pages are in directories");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            if file.contains("://") {
+                continue;
+            }
+            let target = if file.is_empty() { PathBuf::from(&page) } else { here.join(file) };
+            assert!(root().join(&target).exists(), "{page}: `{link}` leads nowhere");
+            let headings =
+                || read(target.to_str().expect("UTF-8")).lines().filter_map(anchor).collect::<Vec<_>>();
+            assert!(
+                section.is_empty() || headings().iter().any(|heading| heading == section),
+                "{page}: `{link}`: there is no such section"
+            );
+        }
+    }
+}
+
+/// What a heading is called in links.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let kept = heading.to_lowercase().replace(' ', "-");
+    Some(kept.chars().filter(|&char| char.is_alphanumeric() || matches!(char, '-' | '_')).collect())
+}
