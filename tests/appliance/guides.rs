@@ -23,7 +23,7 @@ const ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
     (
         "packaging/docs/systemd.md",
         "install -m 755 keywayd /usr/bin/keywayd",
-        Script("machine", "apt-get install"),
+        Script("machine", "dpkg -i /root/old.deb"),
     ),
     (
         "packaging/docs/systemd.md",
