@@ -42,7 +42,7 @@ const ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
     ),
     (
         "packaging/docs/clients.md",
-        "export KEYWAY_API_URL=https://secrets.example.org",
+        "keyway login                         # opens <address>/device; sign in there, with GitHub or a local account",
         Needs("the Keyway command line"),
     ),
     ("packaging/docs/clients.md", "git remote rename origin forge", Needs("a repository of somebody's")),
