@@ -18,7 +18,7 @@ enum Elsewhere {
 use Elsewhere::{Needs, Script};
 
 /// By page and the block's first line.
-const ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
+static ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
     ("README.md", "cargo run --release -- serve", Needs("a build of its own; `cargo test` is this")),
     (
         "packaging/docs/systemd.md",
@@ -121,7 +121,7 @@ fn every_block_of_commands_is_run_or_listed() {
     }
     for (page, line, why) in &ELSEWHERE {
         let listed = all.iter().filter(|block| {
-            block.page == *page && block.language == "sh" && block.text.lines().next() == Some(line)
+            block.page == *page && block.language == "sh" && block.text.lines().next() == Some(*line)
         });
         assert_eq!(listed.count(), 1, "the list names a block of {page} that is not there: `{line}`");
         match why {
