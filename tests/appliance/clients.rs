@@ -22,7 +22,10 @@ fn content(client: &Client, environment: &str) -> Value {
 
 #[test]
 fn the_command_line_goes_through_its_commands() {
-    let appliance = Appliance::start_with(&[("KEYWAYD_AUTH__DEVICE_POLL_SECS", "1")]);
+    let appliance = Appliance::start_with(&[
+        ("KEYWAYD_AUTH__DEVICE_POLL_SECS", "1"),
+        ("KEYWAYD_INTEGRATIONS__VERCEL__ENABLED", "true"),
+    ]);
     let stranger = appliance.stranger().calling_itself("keyway-cli/dev");
     let cli = appliance.admin().calling_itself("keyway-cli/dev");
 
