@@ -51,6 +51,10 @@ static ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
 /// The languages that blocks may be in. Commands are in `sh`, or nobody would run them.
 const LANGUAGES: [&str; 8] = ["caddyfile", "ini", "json", "nginx", "sh", "text", "toml", "yaml"];
 
+/// What changes the machine outside of the desk, and is therefore run by nobody who tests.
+const NOT_HERE: [&str; 9] =
+    ["systemctl", "systemd-", "apt-get", "dpkg", "podman", "docker", " /etc/", " /usr/", " /var/"];
+
 const PASSWORD: &str = "correct horse battery";
 
 /// A block of a page, between its fences.
@@ -141,6 +145,8 @@ fn what_the_pages_tell_to_type_works() {
             return skipped(&format!("the commands of README and the guides: {program} is missing"));
         }
     }
+    // Nothing is typed while the list is out of date.
+    every_block_of_commands_is_run_or_listed();
     for page in pages() {
         let (listed, typed): (Vec<_>, Vec<_>) = blocks(&page)
             .into_iter()
@@ -174,8 +180,8 @@ fn follow(page: &str, blocks: &[Block]) {
     if !matches!(page, "README.md" | "packaging/docs/github.md") {
         appliance.admin().create_vault("admin/demo");
     }
-    let script = script(blocks, &appliance);
     let desk = Desk::new(&appliance, page == "packaging/docs/air-gap.md");
+    let script = script(blocks, &appliance, &desk);
     let outcome = run(desk.shell(&appliance).args(["-c", &script]), "");
     assert_eq!(outcome.status, 0, "{page}, after the last place named here: {outcome:#?}");
     if page == "README.md" {
@@ -184,8 +190,9 @@ fn follow(page: &str, blocks: &[Block]) {
 }
 
 /// The blocks with what a reader fills in.
-fn script(blocks: &[Block], appliance: &Appliance) -> String {
+fn script(blocks: &[Block], appliance: &Appliance, desk: &Desk) -> String {
     let here = format!("http://{}", appliance.address());
+    let file = |name: &str| desk.place.join(name).to_str().expect("UTF-8").to_owned();
     let mut script = "set -eu\n".to_owned();
     for block in blocks {
         let text = block
@@ -193,14 +200,41 @@ fn script(blocks: &[Block], appliance: &Appliance) -> String {
             .replace("https://secrets.example.org", &here)
             .replace("http://127.0.0.1:8490", &here)
             .replace("kw_live_…", &appliance.token)
-            .replace("github_pat_…", "github_pat_alice");
+            .replace("github_pat_…", "github_pat_alice")
+            .replace("/var/backups/keywayd/today.redb", &file("today.redb"))
+            .replace("/path/to/backup.redb", &file("today.redb"))
+            .replace("/path/to/your/copy/of/master.key", &file("copy-of-master.key"))
+            .replace("/etc/keywayd/passphrase", &file("passphrase"));
         assert!(!text.contains('…'), "{}: something is left to fill in", block.place());
+        let foreign = NOT_HERE.iter().find(|words| text.contains(**words));
+        assert_eq!(foreign, None, "{}: this changes the machine; list it", block.place());
         script.push_str(&format!("echo '{}' >&2\n{text}", block.place()));
     }
     script
 }
 
-/// Where somebody sits: a directory with a `.env`, and `keywayd` among the programs.
+/// `keywayd` as somebody uses it: types what is asked for at a terminal, and ends a server when it has been seen to
+/// serve.
+const TYPING: &str = r#"#!/bin/sh
+set -eu
+case "$1 ${2-}" in
+'user add' | 'user passwd' | 'init '*) echo 'PASSWORD' | 'PROGRAM' "$@" --password-stdin ;;
+'serve '*)
+    mkfifo "$0.log"
+    'PROGRAM' "$@" --listen 127.0.0.1:0 2>"$0.log" &
+    exec 3<"$0.log"
+    while read -r line <&3; do
+        case $line in *'listening on'*) break ;; esac
+    done
+    kill $!
+    wait $!
+    ;;
+*) exec 'PROGRAM' "$@" ;;
+esac
+"#;
+
+/// Where somebody sits: a directory with a `.env`, a copy of the master key and a passphrase, and `keywayd` among the
+/// programs.
 struct Desk {
     programs: PathBuf,
     place: PathBuf,
@@ -216,12 +250,11 @@ impl Desk {
         }
         fs::write(place.join(".env"), "# settings\nPLAIN=1\nexport GREETING='hello, #world'\n")
             .expect("a file");
-        // It types what is asked for at a terminal.
-        let typing = format!(
-            "#!/bin/sh\ncase \"$1 ${{2-}}\" in\n'user add' | 'user passwd' | 'init '*)\n    \
-             echo '{PASSWORD}' | '{0}' \"$@\" --password-stdin ;;\n*) exec '{0}' \"$@\" ;;\nesac\n",
-            env!("CARGO_BIN_EXE_keywayd")
-        );
+        fs::write(place.join("passphrase"), PASSWORD).expect("a file");
+        fs::set_permissions(place.join("passphrase"), fs::Permissions::from_mode(0o600))
+            .expect("our own file");
+        fs::copy(appliance.data_dir().join("master.key"), place.join("copy-of-master.key")).expect("a key");
+        let typing = TYPING.replace("PROGRAM", env!("CARGO_BIN_EXE_keywayd")).replace("PASSWORD", PASSWORD);
         let program = programs.join("keywayd");
         fs::write(&program, typing).expect("a file");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
