@@ -1,11 +1,11 @@
 //! Texts that people read and that are generated: the help of every command, the
-//! example configuration, the list of all calls. They are compared with what is in the repository, so that a
+//! example configuration, the list of all calls, the description of the API. They are compared with what is in the repository, so that a
 //! change of either is seen in review. After an intended change,
 //! `KEYWAYD_UPDATE_GOLDEN=1 cargo test --test golden` writes them anew.
 
 use clap::{Command, CommandFactory};
 use keywayd::http::{self, Auth, BodyRule, LimitClass, Route};
-use keywayd::{cli::Arguments, config};
+use keywayd::{cli::Arguments, config, web};
 use std::{fs, path::Path};
 
 /// Compares `text` with the file at `path`, below the package's directory.
@@ -96,6 +96,13 @@ fn the_list_of_calls_is_what_the_server_serves() {
         format!("| `{} {}` | {credential} | {role} | {limits} | {body} |\n", route.verb.as_str(), route.path)
     });
     compare("packaging/docs/calls.md", &format!("{CALLS_HEAD}{}", lines.collect::<String>()));
+}
+
+#[test]
+fn the_description_of_the_api_is_what_the_server_answers() {
+    let document = http::description(&[http::routes(), web::routes()].concat());
+    let text = serde_json::to_string_pretty(&document).expect("a JSON value can be written");
+    compare("tests/golden/openapi.json", &format!("{text}\n"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which program speaks, judged by its `User-Agent`. Two shipped clients get a
 //! courtesy on push (see `domain::push`); beyond that it only labels the audit log.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The program at the other end.
@@ -29,7 +30,7 @@ impl Agent {
 }
 
 /// Where an action came from, as the activity list shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
     /// The Keyway command line.
@@ -40,7 +41,8 @@ pub enum Platform {
     Api,
     /// The Keyway MCP server.
     Mcp,
-    /// An administrator on the machine itself.
+    /// An administrator on the machine itself; the wire says `api`.
+    #[schemars(skip)]
     Admin,
 }
 

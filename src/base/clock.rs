@@ -1,5 +1,6 @@
 //! Time, handed to whoever needs it so that tests can set it.
 
+use crate::base::schema::described;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,13 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
+
+// As the wire has it; numbers stand in records only.
+described!(Timestamp, {
+    "type": "string",
+    "format": "date-time",
+    "examples": ["2026-01-15T10:00:00.000Z"],
+});
 
 impl Timestamp {
     /// The moment `millis` milliseconds after the start of 1970.

@@ -2,6 +2,7 @@
 //! something that wants a user's. All are UUIDs (RFC 9562), version 7 for what is
 //! stored, so that new records land side by side in the database's trees.
 
+use crate::base::schema::described;
 use crate::base::{Timestamp, random};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +13,12 @@ macro_rules! ids {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Uuid);
+
+        described!($name, {
+            "type": "string",
+            "format": "uuid",
+            "examples": ["0196f3a2-7c41-7d3e-9a55-2f6b1c8e4d07"],
+        });
 
         impl $name {
             /// A fresh id, made at `now`.

@@ -12,6 +12,7 @@ pub mod page;
 pub mod quota;
 pub mod random;
 pub mod role;
+pub(crate) mod schema;
 pub mod scope;
 pub mod secret;
 

@@ -1,6 +1,7 @@
 //! Names as people write them. Each is parsed once, where it enters; behind that a
 //! name of this type is a valid one.
 
+use crate::base::schema::described;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -10,11 +11,13 @@ use std::fmt;
 pub struct NameError(&'static str);
 
 macro_rules! names {
-    ($($(#[$doc:meta])+ $name:ident, $valid:path, $message:literal;)+) => {$(
+    ($($(#[$doc:meta])+ $name:ident, $valid:path, $message:literal, $pattern:literal, $example:literal;)+) => {$(
         $(#[$doc])+
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
+
+        described!($name, { "type": "string", "pattern": $pattern, "examples": [$example] });
 
         impl $name {
             /// Reads the name.
@@ -56,17 +59,22 @@ macro_rules! names {
 
 names! {
     /// Who a repository belongs to: a person or an organisation.
-    OwnerName, is_owner, "must be 1 to 39 letters, digits or hyphens and start with a letter or digit";
+    OwnerName, is_owner, "must be 1 to 39 letters, digits or hyphens and start with a letter or digit",
+        "^[A-Za-z0-9][A-Za-z0-9-]{0,38}$", "acme";
     /// A repository's own name, without its owner.
-    RepoPart, is_repo, "must be 1 to 100 letters, digits, dots, underscores or hyphens, and not `.` or `..`";
+    RepoPart, is_repo, "must be 1 to 100 letters, digits, dots, underscores or hyphens, and not `.` or `..`",
+        r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$", "app";
     /// An environment of a vault.
     EnvironmentName, is_environment,
-        "must be 2 to 30 characters: a lower-case letter, then lower-case letters, digits, `_` or `-`";
+        "must be 2 to 30 characters: a lower-case letter, then lower-case letters, digits, `_` or `-`",
+        "^[a-z][a-z0-9_-]{1,29}$", "production";
     /// A secret's key: a POSIX environment variable name, at most 256 characters.
-    SecretName, is_secret, "must be 1 to 256 letters, digits or underscores and not start with a digit";
+    SecretName, is_secret, "must be 1 to 256 letters, digits or underscores and not start with a digit",
+        "^[A-Za-z_][A-Za-z0-9_]{0,255}$", "DATABASE_URL";
     /// The login of a local account.
     AccountName, is_account,
-        "must be 1 to 39 lower-case letters, digits or hyphens and start with a letter or digit";
+        "must be 1 to 39 lower-case letters, digits or hyphens and start with a letter or digit",
+        "^[a-z0-9][a-z0-9-]{0,38}$", "alice";
 }
 
 impl SecretName {
@@ -96,6 +104,12 @@ pub struct RepoName {
     owner: OwnerName,
     repo: RepoPart,
 }
+
+described!(RepoName, {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$",
+    "examples": ["acme/app"],
+});
 
 impl RepoName {
     /// Puts the two halves together.

@@ -1,10 +1,11 @@
 //! Scopes: what an API key may be used for, whatever its owner's role is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One permission of an API key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Scope {
     /// List, pull, reveal.
     #[serde(rename = "read:secrets")]
@@ -50,7 +51,7 @@ impl fmt::Display for Scope {
 }
 
 /// A set of scopes, kept sorted and without repeats.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Scopes(Vec<Scope>);
 

@@ -1,7 +1,9 @@
 //! Text that must not leak: wiped when dropped, compared in constant time, and
 //! printed as `[redacted]`. Reading it takes a call that says so.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -9,6 +11,20 @@ use zeroize::Zeroizing;
 /// A secret value, token or password.
 #[derive(Clone, Default)]
 pub struct SecretText(Zeroizing<String>);
+
+impl JsonSchema for SecretText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SecretText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
 
 impl SecretText {
     /// Takes `text` into custody.

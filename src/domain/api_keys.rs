@@ -14,6 +14,7 @@ use crate::store::records::{Action, ApiKey, ApiKeyUsage, KeyEnvironment, KeyRepo
 use crate::store::tables::{API_KEY_TOKENS, API_KEYS, API_KEYS_BY_USER, USERS};
 use crate::store::{Batch, Span, StoreError, View};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
@@ -57,7 +58,7 @@ impl Label {
 }
 
 /// An API key as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeySummary {
     /// The key's id.
@@ -67,6 +68,7 @@ pub struct ApiKeySummary {
     /// The first characters of the token.
     pub prefix: String,
     /// `live` or `test`.
+    #[schemars(extend("enum" = ["live", "test"]))]
     pub environment: String,
     /// What it may do.
     pub scopes: Scopes,
@@ -93,9 +95,10 @@ pub struct ApiKeySummary {
 }
 
 /// A new key with its token, which is shown this once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MintedApiKey {
     /// The token.
+    #[schemars(with = "SecretText")]
     #[serde(with = "crate::base::secret::exposed")]
     pub token: SecretText,
     /// The key.

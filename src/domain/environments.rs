@@ -10,10 +10,11 @@ use crate::store::Batch;
 pub use crate::store::records::EnvironmentKind;
 use crate::store::records::{Action, Deletion, EnvironmentInfo, Vault};
 use crate::store::tables::{DELETED_ENVIRONMENTS, VAULTS};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The answer to making an environment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EnvironmentCreated {
     /// The new name.
     pub environment: EnvironmentName,
@@ -22,7 +23,7 @@ pub struct EnvironmentCreated {
 }
 
 /// The answer to renaming an environment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentRenamed {
     /// What it was called.
@@ -34,7 +35,7 @@ pub struct EnvironmentRenamed {
 }
 
 /// The answer to deleting an environment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EnvironmentDeleted {
     /// What it was called.
     pub deleted: EnvironmentName,
@@ -43,7 +44,7 @@ pub struct EnvironmentDeleted {
 }
 
 /// The answer to changing an environment's type.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EnvironmentTypeChanged {
     /// Which environment.
     pub environment: EnvironmentName,

@@ -34,7 +34,7 @@ pub enum ErrorKind {
 }
 
 /// One field of a request that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct FieldError {
     /// The member's name as the client wrote it.
     pub field: String,

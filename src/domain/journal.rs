@@ -14,6 +14,7 @@ use crate::base::{EnvironmentName, Page, Paged, Platform, RepoName, SecretName, 
 pub use crate::store::records::Action;
 use crate::store::records::{CredentialKind, Entry};
 use crate::store::{AuditLog, Journal, StoreError, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -66,12 +67,13 @@ impl ActivityFilter {
 }
 
 /// An entry as people see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
     /// The entry's id.
     pub id: EntryId,
     /// What was done.
+    #[schemars(with = "Action")]
     pub action: &'static str,
     /// In which vault.
     pub vault_id: Option<VaultId>,
@@ -80,6 +82,7 @@ pub struct Activity {
     /// Who did it; `null` for the machine's own administrator.
     pub actor: Option<ActivityActor>,
     /// With what kind of client.
+    #[schemars(with = "Platform")]
     pub platform: &'static str,
     /// Names and counts.
     pub metadata: Metadata,
@@ -96,7 +99,7 @@ pub struct Activity {
 }
 
 /// Who did something.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityActor {
     /// The user.
@@ -108,7 +111,7 @@ pub struct ActivityActor {
 }
 
 /// What an entry tells beyond who, what and where.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// In which environment.

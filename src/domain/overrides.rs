@@ -15,12 +15,13 @@ pub use crate::store::records::OverrideTarget;
 use crate::store::records::{Action, EnvironmentInfo, Override, Vault};
 use crate::store::tables::{USERS, VAULTS};
 use crate::store::{Span, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// An override as the API shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideSummary {
     /// The override's id.
@@ -28,6 +29,7 @@ pub struct OverrideSummary {
     /// The environment it is for.
     pub environment: EnvironmentName,
     /// `role` or `user`.
+    #[schemars(extend("enum" = ["role", "user"]))]
     pub target_type: &'static str,
     /// Everybody with exactly this role.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +47,7 @@ pub struct OverrideSummary {
 }
 
 /// What somebody may do in each environment of a vault.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EffectivePermissions {
     /// The role on the repository.
     pub role: Role,
@@ -54,7 +56,7 @@ pub struct EffectivePermissions {
 }
 
 /// What somebody may do in one environment.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Effective {
     /// See values.

@@ -16,6 +16,7 @@ use crate::base::ids::RevisionId;
 use crate::base::limits::SECRETS_PER_ENVIRONMENT;
 use crate::base::{Agent, EnvironmentName, RepoName, SecretName, SecretText};
 use crate::store::records::Action;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub struct Push {
 }
 
 /// What a push did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PushStats {
     /// New keys.
     pub created: u32,
@@ -48,7 +49,7 @@ pub struct PushStats {
 }
 
 /// The answer to a push.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Pushed {
     /// Always true; failures are errors.
     pub success: bool,

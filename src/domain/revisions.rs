@@ -13,11 +13,12 @@ use crate::base::{EnvironmentName, Page, Paged, Platform, RepoName, Timestamp};
 use crate::store::records::{Action, Revision};
 use crate::store::tables::REVISIONS;
 use crate::store::{Span, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// A state as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionSummary {
     /// The state's id: the `ETag` of a pull.
@@ -39,7 +40,7 @@ pub struct RevisionSummary {
 }
 
 /// The answer to going back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RestoredRevision {
     /// The state the environment is in now: a new one, unless it was that already.
     pub id: RevisionId,
@@ -52,7 +53,7 @@ pub struct RestoredRevision {
 }
 
 /// What going back to a state took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RestoredStats {
     /// Secrets that came out of the trash.
     pub created: u32,

@@ -12,11 +12,12 @@ use crate::base::{EnvironmentName, Page, Paged, RepoName, SecretName, SecretText
 use crate::store::records::{Action, EnvironmentInfo, Secret};
 use crate::store::tables::USERS;
 use crate::store::{StoreError, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 
 /// Who wrote a value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Author {
     /// The login.
@@ -26,7 +27,7 @@ pub struct Author {
 }
 
 /// A secret as lists show it, without its value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretSummary {
     /// The secret's id.
@@ -46,22 +47,25 @@ pub struct SecretSummary {
 }
 
 /// One value, shown to somebody who asked for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RevealedSecret {
     /// The value.
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     pub value: SecretText,
     /// Enough of it to recognise it.
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     pub preview: SecretText,
 }
 
 /// One value, found by its key.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ViewedSecret {
     /// The key.
     pub key: SecretName,
     /// The value.
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     pub value: SecretText,
     /// The environment.

@@ -7,6 +7,7 @@ use crate::base::Timestamp;
 use crate::base::ids::UserId;
 use crate::store::records::{Account, User};
 use crate::store::{StoreError, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ pub const PLAN: &str = "team";
 const UNLIMITED: &str = "unlimited";
 
 /// A user, to themselves.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     /// The user's id.
@@ -36,7 +37,7 @@ pub struct Profile {
 }
 
 /// What a plan would limit.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanLimits {
     max_public_repos: &'static str,
@@ -47,7 +48,7 @@ pub struct PlanLimits {
 }
 
 /// What is in use.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct PlanUse {
     /// Vaults of public repositories in reach.
     pub public: u64,
@@ -58,7 +59,7 @@ pub struct PlanUse {
 }
 
 /// Plan, limits and use.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct PlanUsage {
     /// Always `team`.
     pub plan: &'static str,

@@ -13,12 +13,13 @@ use crate::store::tables::{
     DELETED_VAULTS, GRANTS, GRANTS_BY_USER, USERS, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER,
 };
 use crate::store::{Span, StoreError, VaultSeal, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// A vault as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VaultSummary {
     /// The vault's id.
@@ -48,7 +49,7 @@ pub struct VaultSummary {
 }
 
 /// The answer to making a vault.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedVault {
     /// The vault's id.

@@ -14,11 +14,12 @@ use crate::base::{RepoName, SecretName, SecretText, Timestamp};
 use crate::store::records::{Action, Version};
 use crate::store::tables::VERSIONS;
 use crate::store::{Span, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// A version as lists show it, without its value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionSummary {
     /// The version's id.
@@ -33,10 +34,11 @@ pub struct VersionSummary {
 }
 
 /// One old value, shown to somebody who asked for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevealedVersion {
     /// The value.
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     pub value: SecretText,
     /// The how-manieth value of the secret it was.
@@ -44,7 +46,7 @@ pub struct RevealedVersion {
 }
 
 /// The answer to restoring an old value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoredVersion {
     /// The secret's key.

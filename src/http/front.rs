@@ -2,12 +2,15 @@
 
 use super::body::MEMORY_UNIT;
 use super::limits::Limits;
+use super::openapi;
 use super::problem::Problem;
 use super::router::{Route, Table, TableError};
 use super::settings::HttpSettings;
 use crate::base::Clock;
 use crate::domain::Services;
-use std::sync::Arc;
+use hyper::body::Bytes;
+use serde_json::Value;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +24,15 @@ pub struct Front {
     /// Handlers that run on whether or not their client stays.
     pub(super) mutations: TaskTracker,
     body_memory: Arc<Semaphore>,
+    tables: Vec<&'static [Route]>,
+    /// Made when somebody asks for it first.
+    description: OnceLock<Description>,
+}
+
+/// The API's description, as data and as it is sent.
+pub(super) struct Description {
+    pub(super) document: Value,
+    pub(super) text: Bytes,
 }
 
 impl Front {
@@ -40,10 +52,20 @@ impl Front {
             table: Table::new(routes)?,
             limits: settings.rate_limits.as_ref().map(Limits::new),
             mutations: TaskTracker::new(),
+            tables: routes.to_vec(),
+            description: OnceLock::new(),
             body_memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             settings,
             services,
             clock,
+        })
+    }
+
+    /// What the server's calls say about themselves.
+    pub(super) fn description(&self) -> &Description {
+        self.description.get_or_init(|| {
+            let document = openapi::description(&self.tables);
+            Description { text: document.to_string().into(), document }
         })
     }
 

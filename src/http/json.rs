@@ -2,9 +2,10 @@
 //! never by quoting what was sent: that may be a secret, and answers end up in logs.
 
 use super::problem::Problem;
+use schemars::JsonSchema;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -83,10 +84,11 @@ fn plainly(expected: &str) -> &str {
 
 /// The members of an object whose names the client chooses, in their order. A name
 /// given twice is refused: which of the two values is meant, readers disagree on.
-#[derive(Clone, Debug)]
-pub(super) struct Members<V>(pub(super) Vec<(String, V)>);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(with = "BTreeMap<String, V>", inline)]
+pub(super) struct Members<V: JsonSchema>(pub(super) Vec<(String, V)>);
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
+impl<'de, V: Deserialize<'de> + JsonSchema> Deserialize<'de> for Members<V> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         source.deserialize_map(MembersVisitor(PhantomData))
     }
@@ -94,7 +96,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
 
 struct MembersVisitor<V>(PhantomData<V>);
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
+impl<'de, V: Deserialize<'de> + JsonSchema> Visitor<'de> for MembersVisitor<V> {
     type Value = Members<V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@
 //! redirect    plain HTTP that only sends people on to HTTPS
 //! pipeline    the life of one request, from head to access line
 //! router      the route table: what is where and who may call it
+//! about       what routes say of themselves   openapi  all of it, as one document
 //! auth        credentials and scopes        limits   rate limits
 //! address     the client's address          cors     browsers of other origins
 //! body        reading bodies, bounded       json     bodies into types
@@ -26,6 +27,7 @@
 //! 5. the handler runs, detached from the connection if it may change anything,
 //! 6. headers that belong on every answer are added and the access line is written.
 
+mod about;
 mod address;
 mod api;
 mod auth;
@@ -37,6 +39,7 @@ mod front;
 mod json;
 mod limits;
 mod listener;
+mod openapi;
 mod pages;
 mod pipeline;
 mod problem;
@@ -50,9 +53,11 @@ mod settings;
 mod tests;
 mod tls;
 
+pub use about::{About, Param, Shape};
 pub use api::routes;
 pub use front::Front;
 pub use listener::Listener;
+pub use openapi::description;
 pub use pages::{Form, Outcome};
 pub use problem::{Problem, ProblemKind};
 pub use request::Ctx;

@@ -11,7 +11,7 @@ use super::limits::{Client, Standing};
 use super::problem::{Problem, ProblemKind};
 use super::request::{Caller, Ctx, RequestTag, decode_segment};
 use super::respond::{Answer, Body, Response};
-use super::router::{Auth, FailurePage, Found, LimitClass, Route};
+use super::router::{Auth, Found, LimitClass, Route};
 use crate::base::ids::RequestId;
 use crate::domain::{Actor, ErrorKind, Origin};
 use crate::telemetry::{Access, redact};
@@ -45,6 +45,7 @@ pub(super) async fn answer(front: &Arc<Front>, peer: Peer, request: Request<Inco
         )),
         Err(_panic) => Err(Problem::internal("a handler panicked")),
     };
+    let answer = visit.described(answer);
     visit.finish(answer)
 }
 
@@ -60,7 +61,8 @@ struct Visit<'a> {
     web_origin: Option<HeaderValue>,
     standing: Option<Standing>,
     access: Access<RequestTag>,
-    failure_page: Option<FailurePage>,
+    /// Once it is found.
+    route: Option<&'static Route>,
     /// Until it is read.
     body: Option<Incoming>,
 }
@@ -81,7 +83,7 @@ impl<'a> Visit<'a> {
             standing: None,
             access: Access::begin(tag.clone(), address, head.method.as_str()),
             tag,
-            failure_page: None,
+            route: None,
             body: Some(body),
         }
     }
@@ -108,7 +110,7 @@ impl<'a> Visit<'a> {
             }
         };
         self.access.route(route.path);
-        self.failure_page = route.failure_page;
+        self.route = Some(route);
         let caller = self.admit(route, &head.headers).await?;
         let body = if route.verb.mutates() {
             self.read_body(route, &head.headers).await?
@@ -126,6 +128,17 @@ impl<'a> Visit<'a> {
             body,
         };
         if route.verb.mutates() { run_detached(ctx).await } else { (route.handler)(ctx).await }
+    }
+
+    /// Holds an answer to what its route says of itself, in debug builds.
+    fn described(&self, answer: Answer) -> Answer {
+        let Some(route) = self.route else { return answer };
+        let status = match &answer {
+            Ok(response) => response.status(),
+            Err(problem) => problem.kind().parts().0,
+        };
+        route.check_status(status.as_u16())?;
+        answer
     }
 
     /// Recognises the caller, charges the call, and compares scopes.
@@ -215,7 +228,7 @@ impl<'a> Visit<'a> {
             if problem.closes() {
                 self.body = None;
             }
-            match self.failure_page {
+            match self.route.and_then(|route| route.failure_page) {
                 Some(page) => problem.render_page(page),
                 None => {
                     problem.render(&self.front.settings.errors_base_url, self.uri.path(), self.tag.as_str())

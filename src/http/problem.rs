@@ -98,6 +98,34 @@ impl ProblemKind {
     }
 }
 
+impl ProblemKind {
+    /// When it is what a client gets, for the description of the API.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::BadRequest => {
+                "The path, the query, a header or the body is wrong; `errors` names the fields."
+            }
+            Self::Unauthorized => "There is no credential, or not a good one.",
+            Self::Forbidden => {
+                "The credential is good, and not enough: the role is too low, the environment is closed, or the API \
+                 key lacks the scope."
+            }
+            Self::NotFound => "It is not there, or not there for this caller.",
+            Self::MethodNotAllowed => "The path does not take this method.",
+            Self::Conflict => "It contradicts what is there already.",
+            Self::PreconditionFailed => "Somebody else has written since.",
+            Self::PayloadTooLarge => "The body, or what would come of it, is too large.",
+            Self::UnsupportedMediaType => "The body is not of the type this takes, or is compressed.",
+            Self::RateLimited => "Too many calls; `Retry-After` tells when to come back.",
+            Self::InternalError => "The server failed; its log tells why, under the request's id.",
+            Self::UpstreamError => "A service that had to be asked failed.",
+            Self::ServiceUnavailable => {
+                "Too busy, too late, or a service cannot be reached; come back later."
+            }
+        }
+    }
+}
+
 /// A request that failed: what to tell the client and, apart from that, the log.
 #[derive(Debug)]
 pub struct Problem(Box<Story>);

@@ -85,6 +85,12 @@ impl Ctx {
         &self.front.settings
     }
 
+    /// What the server's calls say about themselves: an OpenAPI document.
+    #[must_use]
+    pub fn description(&self) -> &serde_json::Value {
+        &self.front.description().document
+    }
+
     /// The request's id, as the client reads it.
     #[must_use]
     pub fn request_id(&self) -> &str {
@@ -182,6 +188,7 @@ impl Ctx {
     /// # Errors
     /// If it was given twice (400).
     pub fn query(&self, name: &str) -> Result<Option<String>, Problem> {
+        self.route.check_query(name)?;
         let query = self.uri.query().unwrap_or_default();
         // Most pairs can be told from the one that is wanted as they stand.
         let other = |pair: &&str| {
@@ -265,6 +272,7 @@ impl Ctx {
     /// # Errors
     /// If there is none, or it is not JSON, or not a `T` (400).
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.route.check_body::<T>()?;
         json::read(self.body.bytes())
     }
 

@@ -46,6 +46,7 @@ impl Ctx {
     /// # Errors
     /// If `data` cannot be written as JSON.
     pub fn ok<T: Serialize + ?Sized>(&self, data: &T) -> Answer {
+        self.route.check_answer::<T>()?;
         self.envelope(StatusCode::OK, data, None)
     }
 
@@ -55,6 +56,7 @@ impl Ctx {
     /// # Errors
     /// If `data` cannot be written as JSON.
     pub fn ok_twice<T: Serialize>(&self, data: &T) -> Answer {
+        self.route.check_answer::<T>()?;
         #[derive(Serialize)]
         struct Twice<'a, T> {
             #[serde(flatten)]
@@ -72,6 +74,7 @@ impl Ctx {
     /// # Errors
     /// If an item cannot be written as JSON.
     pub fn list<T: Serialize>(&self, paged: &Paged<T>) -> Answer {
+        self.route.check_answer::<T>()?;
         let pagination = Pagination {
             total: paged.total,
             limit: paged.page.limit(),
@@ -86,6 +89,7 @@ impl Ctx {
     /// # Errors
     /// If `data` cannot be written as JSON.
     pub fn created<T: Serialize + ?Sized>(&self, data: &T) -> Answer {
+        self.route.check_answer::<T>()?;
         self.envelope(StatusCode::CREATED, data, None)
     }
 
@@ -147,6 +151,13 @@ impl Ctx {
 pub(super) fn json_response<T: Serialize>(status: StatusCode, kind: &'static str, document: &T) -> Response {
     // Only our own flat structures come here, and those can always be written.
     with_body(status, kind, serde_json::to_vec(document).unwrap_or_default())
+}
+
+/// A JSON document that is written already.
+pub(super) fn json_text(text: Bytes) -> Response {
+    let mut response = Response::new(Body::new(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// Writes a field as its text.

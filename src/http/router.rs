@@ -4,6 +4,7 @@
 //! can enforce it for all routes alike, and documents and tests can be made from
 //! the same table that serves.
 
+use super::about::About;
 use super::request::Ctx;
 use super::respond::Answer;
 use crate::base::{Role, Scope};
@@ -112,6 +113,8 @@ pub struct Route {
     pub limit: LimitClass,
     /// What body it may have.
     pub body: BodyRule,
+    /// What it says about itself.
+    pub about: About,
     /// How it tells of failures; `None`: as the API does.
     pub failure_page: Option<FailurePage>,
     /// What it does.
@@ -124,9 +127,9 @@ pub type FailurePage = fn(title: &str, detail: &str) -> String;
 impl Route {
     /// A route that wants any valid credential and counts to the general rate limit.
     #[must_use]
-    pub const fn new(verb: Verb, path: &'static str, handler: Handler) -> Self {
+    pub const fn new(verb: Verb, path: &'static str, about: About, handler: Handler) -> Self {
         let (auth, limit, body) = (Auth::Any, LimitClass::General, BodyRule::Standard);
-        Self { verb, path, auth, role: None, limit, body, failure_page: None, handler }
+        Self { verb, path, auth, role: None, limit, body, about, failure_page: None, handler }
     }
 
     /// Lets everybody in.
@@ -273,13 +276,15 @@ impl Place {
 mod tests {
     use super::*;
 
+    const NOTHING: About = About::nothing("Does nothing");
+
     const fn get(path: &'static str) -> Route {
-        Route::new(Verb::Get, path, |ctx| Box::pin(async move { ctx.no_content() }))
+        Route::new(Verb::Get, path, NOTHING, |ctx| Box::pin(async move { ctx.no_content() }))
     }
 
     const ROUTES: &[Route] = &[
         get("/v1/vaults"),
-        Route::new(Verb::Post, "/v1/vaults", |ctx| Box::pin(async move { ctx.no_content() })),
+        Route::new(Verb::Post, "/v1/vaults", NOTHING, |ctx| Box::pin(async move { ctx.no_content() })),
         get("/v1/vaults/{owner}/{repo}"),
         get("/v1/vaults/{owner}/{repo}/secrets/{id}/value"),
     ];

@@ -1,5 +1,6 @@
 //! The room as a whole, over real sockets, with a few routes of its own.
 
+use super::about::{About, Param};
 use super::front::Front;
 use super::request::{Caller, Ctx, RequestTag};
 use super::respond::Response;
@@ -35,7 +36,7 @@ pub(super) fn ctx(uri: &str) -> Ctx {
     Ctx {
         front: front(|_| {}),
         tag: RequestTag::of(&HeaderMap::new(), || request_id),
-        route: &ROUTES[0],
+        route: &ASKED,
         params: Vec::new(),
         uri: uri.parse().unwrap(),
         headers: HeaderMap::new(),
@@ -44,30 +45,50 @@ pub(super) fn ctx(uri: &str) -> Ctx {
     }
 }
 
+/// A route that takes what the tests of requests ask for.
+static ASKED: Route = Route::new(Verb::Get, "/x", QUERIED, |_| Box::pin(std::future::pending()));
+const QUERIED: About = About::list::<Value>("Is asked").query(&[
+    Param::optional::<str>("repo", ""),
+    Param::optional::<str>("environment", ""),
+    Param::optional::<str>("dup", ""),
+    Param::optional::<str>("flag", ""),
+    Param::optional::<str>("other", ""),
+]);
+
 /// Opened by a test when the slow handlers may go on.
 static GATE: Semaphore = Semaphore::const_new(0);
 /// Opened by a slow handler when it has started, and when it has ended.
 static STARTED: Semaphore = Semaphore::const_new(0);
 static ENDED: Semaphore = Semaphore::const_new(0);
 
+const NOTHING: About = About::nothing("Does nothing");
+const TEXT: About = About::data::<str>("Answers a text");
+const ANYTHING: About = About::data::<Value>("Answers anything");
+const ECHO: About = ANYTHING.takes::<Value>();
+
 const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/v1/open", |ctx| Box::pin(async move { ctx.ok("open") })).open(),
-    Route::new(Verb::Get, "/v1/things/{name}", |ctx| Box::pin(async move { ctx.ok(ctx.param("name")?) }))
-        .open(),
-    Route::new(Verb::Get, "/v1/panic", |ctx| Box::pin(async move { panic!("hunter2 {}", ctx.request_id()) }))
-        .open(),
-    Route::new(Verb::Post, "/v1/panic", |ctx| {
+    Route::new(Verb::Get, "/v1/open", TEXT, |ctx| Box::pin(async move { ctx.ok("open") })).open(),
+    Route::new(Verb::Get, "/v1/things/{name}", TEXT, |ctx| {
+        Box::pin(async move { ctx.ok(ctx.param("name")?) })
+    })
+    .open(),
+    Route::new(Verb::Get, "/v1/panic", TEXT, |ctx| {
         Box::pin(async move { panic!("hunter2 {}", ctx.request_id()) })
     })
     .open(),
-    Route::new(Verb::Post, "/v1/echo", |ctx| Box::pin(async move { ctx.ok(&ctx.json::<Value>()?) })).open(),
-    Route::new(Verb::Delete, "/v1/echo", |ctx| Box::pin(async move { ctx.no_content() })).open(),
-    Route::new(Verb::Post, "/v1/slow", |ctx| Box::pin(slow(ctx))).open().body(BodyRule::Push),
-    Route::new(Verb::Get, "/v1/stuck", |_| Box::pin(std::future::pending())).open(),
-    Route::new(Verb::Get, "/v1/stuck/loudly", |_| Box::pin(stuck())).open(),
-    Route::new(Verb::Get, "/v1/mine", |ctx| Box::pin(mine(ctx))).scope(Scope::ReadSecrets),
-    Route::new(Verb::Post, "/v1/mine", |ctx| Box::pin(mine(ctx))).scope(Scope::WriteSecrets),
-    Route::new(Verb::Get, "/v1/free", |ctx| Box::pin(async move { ctx.no_content() }))
+    Route::new(Verb::Post, "/v1/panic", TEXT, |ctx| {
+        Box::pin(async move { panic!("hunter2 {}", ctx.request_id()) })
+    })
+    .open(),
+    Route::new(Verb::Post, "/v1/echo", ECHO, |ctx| Box::pin(async move { ctx.ok(&ctx.json::<Value>()?) }))
+        .open(),
+    Route::new(Verb::Delete, "/v1/echo", NOTHING, |ctx| Box::pin(async move { ctx.no_content() })).open(),
+    Route::new(Verb::Post, "/v1/slow", NOTHING, |ctx| Box::pin(slow(ctx))).open().body(BodyRule::Push),
+    Route::new(Verb::Get, "/v1/stuck", NOTHING, |_| Box::pin(std::future::pending())).open(),
+    Route::new(Verb::Get, "/v1/stuck/loudly", NOTHING, |_| Box::pin(stuck())).open(),
+    Route::new(Verb::Get, "/v1/mine", ANYTHING, |ctx| Box::pin(mine(ctx))).scope(Scope::ReadSecrets),
+    Route::new(Verb::Post, "/v1/mine", ANYTHING, |ctx| Box::pin(mine(ctx))).scope(Scope::WriteSecrets),
+    Route::new(Verb::Get, "/v1/free", NOTHING, |ctx| Box::pin(async move { ctx.no_content() }))
         .open()
         .limit(LimitClass::Exempt),
 ];

@@ -6,18 +6,32 @@
 
 use super::layout::{document, failure};
 use super::login::{Next, ways};
-use super::visit::Visit;
+use super::visit::{TOKEN, Visit};
 use crate::domain::devices::DeviceRequest;
-use crate::http::{Answer, Ctx, LimitClass, Outcome, Route, Verb};
+use crate::http::{About, Answer, Ctx, LimitClass, Outcome, Param, ProblemKind, Route, Verb};
 use maud::{Markup, html};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/device", |ctx| Box::pin(enter(ctx))).page(failure),
-    Route::new(Verb::Post, "/device", |ctx| Box::pin(look_up(ctx)))
+    Route::new(Verb::Get, "/device", ENTER, |ctx| Box::pin(enter(ctx))).page(failure),
+    Route::new(Verb::Post, "/device", LOOK_UP, |ctx| Box::pin(look_up(ctx)))
         .page(failure)
         .limit(LimitClass::DeviceVerify),
-    Route::new(Verb::Post, "/device/decision", |ctx| Box::pin(decide(ctx))).page(failure),
+    Route::new(Verb::Post, "/device/decision", DECIDE, |ctx| Box::pin(decide(ctx))).page(failure),
 ];
+
+const CODE: Param = Param::required::<str>("user_code", "The code the device shows.");
+const SEEN: Param = Param::required::<str>("seen", "Proves that this browser has typed that code.");
+
+const ENTER: About = About::page("The page to enter a device's code").query(&[
+    Param::optional::<str>("user_code", "The code, to be confirmed."),
+    Param::optional::<str>("seen", "Proves that this browser has typed that code."),
+]);
+const LOOK_UP: About =
+    About::page("Show what asks to be let in").form(&[TOKEN, CODE]).refuses(&[ProblemKind::Forbidden]);
+const DECIDE: About = About::page("Let a device in, or do not")
+    .form(&[TOKEN, CODE, SEEN, Param::required::<str>("decision", "`approve` or `deny`.")])
+    .also(&[(303, "Nobody is signed in; on to `/device`.")])
+    .refuses(&[ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Conflict]);
 
 /// Longest text that is shown again as a code.
 const TYPED_CHARS_MAX: usize = 20;

@@ -6,13 +6,35 @@ use super::visit::Visit;
 use crate::base::SecretText;
 use crate::domain::ErrorKind;
 use crate::domain::forge_sign_in::Destination;
-use crate::http::{Answer, Ctx, Outcome, Problem, Route, Verb};
+use crate::http::{About, Answer, Ctx, Outcome, Param, Problem, ProblemKind, Route, Verb};
 use maud::html;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/v1/auth/github/start", |ctx| Box::pin(start(ctx))).page(failure),
-    Route::new(Verb::Get, "/v1/auth/callback", |ctx| Box::pin(come_back(ctx))).page(failure),
+    Route::new(Verb::Get, "/v1/auth/github/start", START, |ctx| Box::pin(start(ctx))).page(failure),
+    Route::new(Verb::Get, "/v1/auth/callback", COME_BACK, |ctx| Box::pin(come_back(ctx))).page(failure),
 ];
+
+const START: About = About::redirect("Begin to sign in at GitHub", 302)
+    .details("Sends a browser there. What it comes back to is `redirect_uri`, or the server's own page.")
+    .query(&[
+        Param::optional::<str>(
+            "redirect_uri",
+            "Where to go afterwards; its origin is in `server.redirect_origins`.",
+        ),
+        Param::optional::<str>("state", "Given back to that address; up to 1 024 bytes."),
+        Param::optional::<str>("user_code", "A device's code, to go on to."),
+        Param::optional::<str>("seen", "Proves that this browser has typed that code."),
+    ])
+    .refuses(&[ProblemKind::NotFound, ProblemKind::Forbidden]);
+const COME_BACK: About = About::redirect("End signing in at GitHub", 302)
+    .details("GitHub sends browsers here. On to where signing in was begun for, with `code` and `state`.")
+    .also(&[(303, "On to a page of this server.")])
+    .query(&[
+        Param::optional::<str>("state", "As given to GitHub."),
+        Param::optional::<str>("code", "GitHub's code."),
+        Param::optional::<str>("error", "Why there is none."),
+    ])
+    .refuses(&[ProblemKind::NotFound, ProblemKind::Forbidden, ProblemKind::UpstreamError]);
 
 /// Longest `state` of another site that is given back to it.
 const STATE_BYTES_MAX: usize = 1_024;

@@ -1,15 +1,20 @@
 //! The appliance's own page: who is signed in, and signing out.
 
 use super::layout::{document, failure, style};
-use super::visit::Visit;
-use crate::http::{Answer, Ctx, Outcome, Route, Verb};
+use super::visit::{TOKEN, Visit};
+use crate::http::{About, Answer, Ctx, Outcome, ProblemKind, Route, Verb};
 use maud::html;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/", |ctx| Box::pin(home(ctx))).page(failure),
-    Route::new(Verb::Post, "/logout", |ctx| Box::pin(sign_out(ctx))).page(failure),
-    Route::new(Verb::Get, "/assets/style.css", |ctx| Box::pin(style(ctx))).page(failure),
+    Route::new(Verb::Get, "/", HOME, |ctx| Box::pin(home(ctx))).page(failure),
+    Route::new(Verb::Post, "/logout", SIGN_OUT, |ctx| Box::pin(sign_out(ctx))).page(failure),
+    Route::new(Verb::Get, "/assets/style.css", STYLE, |ctx| Box::pin(style(ctx))).page(failure),
 ];
+
+const HOME: About =
+    About::page("The page of whoever is signed in").also(&[(303, "Nobody is; on to `/login`.")]);
+const SIGN_OUT: About = About::page("Sign out").form(&[TOKEN]).refuses(&[ProblemKind::Forbidden]);
+const STYLE: About = About::document("The style sheet of the pages", "text/css");
 
 async fn home(ctx: Ctx) -> Answer {
     let visit = Visit::of(&ctx);

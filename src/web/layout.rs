@@ -9,6 +9,15 @@ pub(super) const STYLE: &str = include_str!("style.css");
 
 /// A whole page.
 pub(super) fn document(title: &str, content: &Markup) -> String {
+    whole(title, "", content)
+}
+
+/// A whole page, as wide as there is room to read.
+pub(super) fn wide_document(title: &str, content: &Markup) -> String {
+    whole(title, "wide", content)
+}
+
+fn whole(title: &str, class: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -19,7 +28,7 @@ pub(super) fn document(title: &str, content: &Markup) -> String {
                 title { (title) " · Keyway" }
                 link rel="stylesheet" href="/assets/style.css";
             }
-            body {
+            body class=(class) {
                 header { p.brand { "Keyway" } }
                 main {
                     h1 { (title) }

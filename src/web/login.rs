@@ -1,17 +1,29 @@
 //! Signing in: with an account of this appliance, at the forge, or either.
 
 use super::layout::{document, failure, sentence};
-use super::visit::Visit;
+use super::visit::{TOKEN, Visit};
 use crate::domain::ErrorKind;
 use crate::domain::sign_in::PasswordSignIn;
-use crate::http::{Answer, Ctx, Outcome, Problem, Route, Verb};
+use crate::http::{About, Answer, Ctx, Outcome, Param, Problem, ProblemKind, Route, Verb};
 use maud::{Markup, html};
 use std::time::Duration;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/login", |ctx| Box::pin(show(ctx))).page(failure),
-    Route::new(Verb::Post, "/login", |ctx| Box::pin(sign_in(ctx))).page(failure),
+    Route::new(Verb::Get, "/login", SHOW, |ctx| Box::pin(show(ctx))).page(failure),
+    Route::new(Verb::Post, "/login", SIGN_IN, |ctx| Box::pin(sign_in(ctx))).page(failure),
 ];
+
+const SHOW: About =
+    About::page("The page to sign in").also(&[(303, "Somebody is signed in already; on to `/`.")]);
+const SIGN_IN: About = About::redirect("Sign in with an account of this server", 303)
+    .form(&[
+        TOKEN,
+        Param::required::<str>("name", "The account."),
+        Param::required::<str>("password", "Its password."),
+        Param::optional::<str>("user_code", "A device's code, to go on to."),
+        Param::optional::<str>("seen", "Proves that this browser has typed that code."),
+    ])
+    .refuses(&[ProblemKind::Unauthorized, ProblemKind::Forbidden]);
 
 /// The mark of a browser in which somebody signed in.
 const MARK: &str = "keyway_mark";

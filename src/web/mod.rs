@@ -6,6 +6,7 @@
 //! without it.
 
 mod device;
+mod docs;
 mod forge;
 mod home;
 mod layout;
@@ -17,5 +18,5 @@ use crate::http::Route;
 /// The routes of the pages.
 #[must_use]
 pub const fn routes() -> &'static [&'static [Route]] {
-    &[home::ROUTES, login::ROUTES, device::ROUTES, forge::ROUTES]
+    &[home::ROUTES, login::ROUTES, device::ROUTES, forge::ROUTES, docs::ROUTES]
 }

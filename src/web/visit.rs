@@ -2,13 +2,16 @@
 //! it, and the tokens of its forms.
 
 use crate::domain::{Services, sign_in};
-use crate::http::{Answer, Ctx, Form, Problem, ProblemKind};
+use crate::http::{Answer, Ctx, Form, Param, Problem, ProblemKind};
 use maud::{Markup, html};
 
 /// Tells browsers apart, for as long as they are open.
 const BROWSER: &str = "keyway_browser";
 /// Characters of that cookie.
 const BROWSER_CHARS: std::ops::RangeInclusive<usize> = 20..=64;
+
+/// The hidden field that makes a form ours.
+pub(super) const TOKEN: Param = Param::required::<str>("form", "The form's own token, from its page.");
 
 /// One browser.
 pub(super) struct Visit<'c> {

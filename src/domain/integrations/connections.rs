@@ -14,6 +14,7 @@ use crate::domain::{Actor, Error, Result, Services};
 use crate::store::records::{Action, Connection, Grants};
 use crate::store::tables::CONNECTIONS;
 use crate::store::{Batch, Span, StoreError, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
@@ -25,7 +26,7 @@ const TEAM_BYTES_MAX: usize = 200;
 const CONNECTIONS_MAX: usize = 100;
 
 /// A connection, as its owner sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionSummary {
     /// The connection's id.
@@ -42,7 +43,7 @@ pub struct ConnectionSummary {
 }
 
 /// What connecting came to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Connected {
     /// Always true; failures are errors.
     pub success: bool,
@@ -53,7 +54,7 @@ pub struct Connected {
 }
 
 /// An account at a service.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectedUser {
     /// Its id there.

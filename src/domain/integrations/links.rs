@@ -20,12 +20,13 @@ use crate::domain::{Actor, Result, Services};
 use crate::store::records::{Action, Link, Memory};
 use crate::store::tables::{CONNECTIONS, LINKS, Lookup};
 use crate::store::{Batch, Span, StoreError, VaultSeal, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// A link, to whoever made it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Linked {
     /// The link's id.
@@ -46,7 +47,7 @@ pub struct Linked {
 }
 
 /// A link in the list of a vault's links.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkSummary {
     /// The link's id.

@@ -22,6 +22,7 @@ pub use sync::{KeyFailure, Preview, SyncPlace, SyncRequest, SyncResult, SyncStat
 
 use super::ports::provider::{Profile, Provider};
 use super::{Error, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -44,7 +45,7 @@ pub struct Integrations {
 }
 
 /// A service as the list of services shows it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationSummary {
     /// Its name in paths.

@@ -180,7 +180,7 @@ impl Sides<'_> {
 }
 
 /// The names of both sides, sorted into those that agree and those that do not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
     /// How many secrets the environment has.

@@ -7,10 +7,11 @@ use crate::base::ids::ConnectionId;
 use crate::domain::ports::provider::Project;
 use crate::domain::{Actor, Result, Services};
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A project, as somebody chooses it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectSummary {
     /// Its id at the service.
@@ -41,7 +42,7 @@ pub struct ProjectSummary {
 }
 
 /// The projects of all connections to one service.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AllProjects {
     /// The projects.
     pub projects: Vec<ProjectSummary>,
@@ -53,7 +54,7 @@ pub struct AllProjects {
 }
 
 /// A connection that could not be asked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokenConnection {
     /// Which.

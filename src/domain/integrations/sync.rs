@@ -11,6 +11,7 @@ use crate::domain::permissions::Access as VaultAccess;
 use crate::domain::ports::provider::Place;
 use crate::domain::{Actor, Error, ErrorKind, Result, Services};
 use crate::store::records::{Action, EnvironmentInfo};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
@@ -45,7 +46,7 @@ pub struct SyncRequest {
 }
 
 /// How things stand before a synchronisation.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncStatus {
     /// Whether none has come to its end so far.
@@ -59,7 +60,7 @@ pub struct SyncStatus {
 }
 
 /// What a synchronisation would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview {
     /// Made where the values go.
@@ -73,7 +74,7 @@ pub struct Preview {
 }
 
 /// How a synchronisation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Synced {
     /// Everything was done.
@@ -85,7 +86,7 @@ pub enum Synced {
 }
 
 /// What a synchronisation did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncResult {
     /// How it ended.
@@ -111,7 +112,7 @@ pub struct SyncResult {
 }
 
 /// One name that could not be done.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct KeyFailure {
     /// The name.
     pub key: String,
@@ -120,7 +121,7 @@ pub struct KeyFailure {
 }
 
 /// The counts of a synchronisation.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct SyncStats {
     /// Made.
     pub created: u32,

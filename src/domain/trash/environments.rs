@@ -12,10 +12,11 @@ use crate::domain::gate::Change;
 use crate::domain::{Actor, Error, Result, Services};
 use crate::store::records::{Action, Deletion, EnvironmentInfo, EnvironmentKind, Vault};
 use crate::store::tables::{DELETED_ENVIRONMENTS, VAULTS};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A deleted environment as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrashedEnvironment {
     /// The environment's id.
@@ -33,7 +34,7 @@ pub struct TrashedEnvironment {
 }
 
 /// The answer to restoring an environment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RestoredEnvironment {
     /// The environment's id.
     pub id: EnvironmentId,

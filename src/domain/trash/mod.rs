@@ -16,12 +16,13 @@ use super::Settings;
 use super::vaults::rfc_3339;
 use crate::base::Timestamp;
 use crate::store::records::Deletion;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
 /// How long something has been in the trash, and how long it stays there.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stay {
     /// When it was deleted.

@@ -13,12 +13,13 @@ use crate::domain::{Actor, Error, Result, Services};
 use crate::store::records::{Action, EnvironmentInfo, TrashedSecret};
 use crate::store::tables::TRASH;
 use crate::store::{Span, View};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// A deleted secret as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TrashedSecretSummary {
     /// The secret's id.
     pub id: SecretId,
@@ -32,7 +33,7 @@ pub struct TrashedSecretSummary {
 }
 
 /// The answer to restoring a secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RestoredSecret {
     /// The secret's id.
     pub id: SecretId,
@@ -45,7 +46,7 @@ pub struct RestoredSecret {
 }
 
 /// The answer to emptying the trash.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct EmptiedTrash {
     /// How many secrets were destroyed.
     pub deleted: u64,

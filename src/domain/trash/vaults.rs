@@ -12,11 +12,12 @@ use crate::domain::{Actor, Error, ErrorKind, Result, Services};
 use crate::store::Span;
 use crate::store::records::Action;
 use crate::store::tables::{DELETED_VAULTS, VAULT_NAMES, VAULTS};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// A deleted vault as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrashedVault {
     /// The vault's id.
@@ -33,7 +34,7 @@ pub struct TrashedVault {
 }
 
 /// The answer to restoring a vault.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoredVault {
     /// The vault's id.

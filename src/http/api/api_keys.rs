@@ -2,12 +2,14 @@
 
 use crate::base::ids::ApiKeyId;
 use crate::base::{EnvironmentName, RepoName, Scope};
-use crate::domain::api_keys::{ApiKeySummary, Label, NewApiKey};
-use crate::http::problem::Problem;
+use crate::domain::api_keys::{ApiKeySummary, Label, MintedApiKey, NewApiKey};
+use crate::http::about::About;
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Handler, Route, Verb};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,18 +18,37 @@ use std::time::Duration;
 const DAYS_MAX: u64 = 36_500;
 
 pub(super) const ROUTES: &[Route] = &[
-    route(Verb::Post, "/v1/api-keys", |ctx| Box::pin(mint(ctx))),
-    route(Verb::Get, "/v1/api-keys", |ctx| Box::pin(list(ctx))),
-    route(Verb::Get, "/v1/api-keys/{id}", |ctx| Box::pin(show(ctx))),
-    route(Verb::Delete, "/v1/api-keys/{id}", |ctx| Box::pin(revoke(ctx))),
+    route(Verb::Post, "/v1/api-keys", MINT, |ctx| Box::pin(mint(ctx))),
+    route(Verb::Get, "/v1/api-keys", LIST, |ctx| Box::pin(list(ctx))),
+    route(Verb::Get, "/v1/api-keys/{id}", SHOW, |ctx| Box::pin(show(ctx))),
+    route(Verb::Delete, "/v1/api-keys/{id}", REVOKE, |ctx| Box::pin(revoke(ctx))),
 ];
 
-const fn route(verb: Verb, path: &'static str, handler: Handler) -> Route {
-    Route::new(verb, path, handler).scope(Scope::AdminApiKeys)
+const fn route(verb: Verb, path: &'static str, about: About, handler: Handler) -> Route {
+    Route::new(verb, path, about, handler).scope(Scope::AdminApiKeys)
 }
 
-#[derive(Deserialize)]
+const MINT: About = About::created::<MintedApiKey>("Make an API key")
+    .details(
+        "The token is shown this once. A key makes only keys that can do no more than itself. One made with a GitHub \
+         token must name repositories, each of which that token has to see. 409: sign in with a browser once, \
+         because a key acts through the credential that is kept from then.",
+    )
+    .takes::<Wanted>().leads(&[("id", "/data/id")])
+    .answers_with(&[("Location", "Where the key is.")])
+    .refuses(&[ProblemKind::NotFound, ProblemKind::Conflict]);
+
+const LIST: About = About::data::<Keys>("List the caller's API keys")
+    .details("Oldest first.")
+    .leads(&[("id", "/data/keys/0/id")]);
+
+const SHOW: About = About::data::<ApiKeySummary>("Show an API key");
+
+const REVOKE: About = About::nothing("Revoke an API key").details("It is refused from then on.");
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewApiKey")]
 struct Wanted {
     name: String,
     environment: Environment,
@@ -40,8 +61,9 @@ struct Wanted {
 }
 
 /// What the wire calls a key's environment is a label in its prefix.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "KeyEnvironment")]
 enum Environment {
     Live,
     Test,
@@ -67,7 +89,8 @@ async fn mint(ctx: Ctx) -> Answer {
     ctx.created_at(&format!("/v1/api-keys/{}", minted.key.id), &minted)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeys")]
 struct Keys {
     keys: Vec<ApiKeySummary>,
 }

@@ -3,30 +3,52 @@
 use crate::base::secret::exposed;
 use crate::base::{RepoName, SecretText, Timestamp};
 use crate::domain::devices::PolledDevice;
+use crate::http::about::About;
+use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{LimitClass, Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Post, "/v1/auth/device/start", |ctx| Box::pin(start(ctx))).open(),
+    Route::new(Verb::Post, "/v1/auth/device/start", START, |ctx| Box::pin(start(ctx))).open(),
     // Polling has a pace of its own and spends nothing else.
-    Route::new(Verb::Post, "/v1/auth/device/poll", |ctx| Box::pin(poll(ctx)))
+    Route::new(Verb::Post, "/v1/auth/device/poll", POLL, |ctx| Box::pin(poll(ctx)))
         .open()
         .limit(LimitClass::Exempt),
 ];
 
-#[derive(Deserialize)]
+const START: About = About::twice::<Started<'_>>("Begin to sign a device in")
+    .details(
+        "The device flow of RFC 8628: show the person `userCode` and `verificationUri`, then poll every `interval` \
+         seconds. Codes that are waiting are capped for each client address.",
+    )
+    .may_take::<Start>();
+
+const POLL: About = About::twice::<Polled<'_>>("Ask whether a device has been let in")
+    .details(
+        "One poll for each `interval`, or 429. An approved code hands its token out once, and reads `expired` from \
+         then on; so does a code that is unknown.",
+    )
+    .takes::<Poll>()
+    .refuses(&[ProblemKind::RateLimited]);
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "DeviceStart")]
 struct Start {
     #[serde(default)]
     repository: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "DeviceStarted")]
 struct Started<'a> {
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     device_code: &'a SecretText,
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     user_code: &'a SecretText,
     verification_uri: String,
@@ -51,23 +73,28 @@ async fn start(ctx: Ctx) -> Answer {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "DevicePoll")]
 struct Poll {
     device_code: SecretText,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "DevicePolled")]
 struct Polled<'a> {
+    #[schemars(extend("enum" = ["pending", "approved", "denied", "expired"]))]
     status: &'static str,
     #[serde(flatten)]
     session: Option<Session<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewSession")]
 pub(super) struct Session<'a> {
+    #[schemars(with = "SecretText")]
     #[serde(with = "exposed")]
     pub(super) keyway_token: &'a SecretText,
     pub(super) github_login: &'a str,

@@ -1,10 +1,15 @@
 //! Environments of a vault.
 
 use crate::base::{EnvironmentName, Role, Scope};
-use crate::domain::environments::EnvironmentKind;
+use crate::domain::environments::{
+    EnvironmentCreated, EnvironmentDeleted, EnvironmentKind, EnvironmentRenamed, EnvironmentTypeChanged,
+};
+use crate::http::about::About;
+use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Handler, Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const ALL: &str = "/v1/vaults/{owner}/{repo}/environments";
@@ -12,18 +17,43 @@ const ONE: &str = "/v1/vaults/{owner}/{repo}/environments/{name}";
 const TYPE: &str = "/v1/vaults/{owner}/{repo}/environments/{name}/type";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, ALL, |ctx| Box::pin(list(ctx))).scope(Scope::ReadSecrets).role(Role::Read),
-    change(Verb::Post, ALL, |ctx| Box::pin(create(ctx))),
-    change(Verb::Patch, ONE, |ctx| Box::pin(rename(ctx))),
-    Route::new(Verb::Delete, ONE, |ctx| Box::pin(delete(ctx))).scope(Scope::DeleteSecrets).role(Role::Admin),
-    change(Verb::Patch, TYPE, |ctx| Box::pin(set_type(ctx))),
+    Route::new(Verb::Get, ALL, LIST, |ctx| Box::pin(list(ctx))).scope(Scope::ReadSecrets).role(Role::Read),
+    change(Verb::Post, ALL, CREATE, |ctx| Box::pin(create(ctx))),
+    change(Verb::Patch, ONE, RENAME, |ctx| Box::pin(rename(ctx))),
+    Route::new(Verb::Delete, ONE, DELETE, |ctx| Box::pin(delete(ctx)))
+        .scope(Scope::DeleteSecrets)
+        .role(Role::Admin),
+    change(Verb::Patch, TYPE, SET_TYPE, |ctx| Box::pin(set_type(ctx))),
 ];
 
-const fn change(verb: Verb, path: &'static str, handler: Handler) -> Route {
-    Route::new(verb, path, handler).scope(Scope::WriteSecrets).role(Role::Admin)
+const fn change(verb: Verb, path: &'static str, about: About, handler: Handler) -> Route {
+    Route::new(verb, path, about, handler).scope(Scope::WriteSecrets).role(Role::Admin)
 }
 
-#[derive(Serialize)]
+const LIST: About = About::data::<Environments>("List the environments of a vault")
+    .details("Oldest first.")
+    .leads(&[("name", "/data/environments/0")]);
+
+const CREATE: About = About::created::<EnvironmentCreated>("Make an environment")
+    .takes::<NewEnvironment>()
+    .leads(&[("name", "/data/environment")])
+    .refuses(&[ProblemKind::Conflict]);
+
+const RENAME: About = About::data::<EnvironmentRenamed>("Rename an environment")
+    .takes::<NewName>()
+    .refuses(&[ProblemKind::Conflict]);
+
+const DELETE: About = About::data::<EnvironmentDeleted>("Put an environment into the trash")
+    .details("The last one of a vault cannot be deleted: 403.");
+
+const SET_TYPE: About = About::data::<EnvironmentTypeChanged>("Say how closely an environment is guarded")
+    .details(
+        "`development` and `standard`: whoever has a role reads, from `write` on they write. `protected`: reading \
+         takes `write`, and writing takes `admin`.",
+    )
+    .takes::<NewType>();
+
+#[derive(Serialize, JsonSchema)]
 struct Environments {
     environments: Vec<EnvironmentName>,
 }
@@ -33,7 +63,7 @@ async fn list(ctx: Ctx) -> Answer {
     ctx.ok(&Environments { environments })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct NewEnvironment {
     name: EnvironmentName,
 }
@@ -44,7 +74,7 @@ async fn create(ctx: Ctx) -> Answer {
     ctx.created(&created)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewName {
     new_name: EnvironmentName,
@@ -63,7 +93,7 @@ async fn delete(ctx: Ctx) -> Answer {
     ctx.ok(&deleted)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct NewType {
     #[serde(rename = "type")]
     kind: EnvironmentKind,

@@ -1,17 +1,28 @@
 //! What clients ask about GitHub before they ask for secrets.
 
 use crate::base::{OwnerName, RepoName, names::RepoPart};
+use crate::http::about::{About, Param};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/v1/github/repo-ids", |ctx| Box::pin(repo_ids(ctx))).open(),
-    Route::new(Verb::Post, "/v1/github/check-installation", |ctx| Box::pin(check_installation(ctx))),
+    Route::new(Verb::Get, "/v1/github/repo-ids", IDS, |ctx| Box::pin(repo_ids(ctx))).open(),
+    Route::new(Verb::Post, "/v1/github/check-installation", CHECK, |ctx| Box::pin(check_installation(ctx))),
 ];
 
-#[derive(Serialize)]
+const IDS: About = About::data::<RepoIds>("Answer what command lines ask before they sign in")
+    .details("Zeros, whatever the repository: nothing is told to whoever has not signed in.")
+    .query(&[Param::required::<RepoName>("repo", "The repository.")]);
+
+const CHECK: About =
+    About::data::<Installed>("Tell whether the GitHub App is installed where a repository is")
+        .details("Always true without an App.")
+        .takes::<Repository>();
+
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RepoIds {
     owner_id: u64,
@@ -25,15 +36,16 @@ async fn repo_ids(ctx: Ctx) -> Answer {
     ctx.ok(&RepoIds { owner_id: 0, repo_id: 0 })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Repository {
     repo_owner: OwnerName,
     repo_name: RepoPart,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Installation")]
 struct Installed {
     installed: bool,
     install_url: String,

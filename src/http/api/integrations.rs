@@ -2,31 +2,64 @@
 
 use crate::base::ids::ConnectionId;
 use crate::base::{RepoName, Scope, SecretText};
-use crate::domain::integrations::{ConnectionSummary, IntegrationSummary, ProjectSummary};
-use crate::http::problem::Problem;
+use crate::domain::integrations::{
+    AllProjects, Connected, ConnectionSummary, IntegrationSummary, ProjectSummary,
+};
+use crate::http::about::{About, Param};
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const CONNECTION: &str = "/v1/integrations/connections/{id}";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/v1/integrations", |ctx| Box::pin(list(ctx))).open(),
-    Route::new(Verb::Get, "/v1/integrations/connections", |ctx| Box::pin(connections(ctx)))
+    Route::new(Verb::Get, "/v1/integrations", LIST, |ctx| Box::pin(list(ctx))).open(),
+    Route::new(Verb::Get, "/v1/integrations/connections", CONNECTIONS, |ctx| Box::pin(connections(ctx)))
         .scope(Scope::ReadSecrets),
-    Route::new(Verb::Delete, CONNECTION, |ctx| Box::pin(disconnect(ctx))).scope(Scope::DeleteSecrets),
-    Route::new(Verb::Get, "/v1/integrations/connections/{id}/projects", |ctx| Box::pin(projects(ctx)))
-        .scope(Scope::ReadSecrets),
-    Route::new(Verb::Get, "/v1/integrations/providers/{provider}/all-projects", |ctx| {
+    Route::new(Verb::Delete, CONNECTION, DISCONNECT, |ctx| Box::pin(disconnect(ctx)))
+        .scope(Scope::DeleteSecrets),
+    Route::new(Verb::Get, "/v1/integrations/connections/{id}/projects", PROJECTS, |ctx| {
+        Box::pin(projects(ctx))
+    })
+    .scope(Scope::ReadSecrets),
+    Route::new(Verb::Get, "/v1/integrations/providers/{provider}/all-projects", ALL_PROJECTS, |ctx| {
         Box::pin(all_projects(ctx))
     })
     .scope(Scope::ReadSecrets),
-    Route::new(Verb::Post, "/v1/integrations/{provider}/connect", |ctx| Box::pin(connect(ctx)))
+    Route::new(Verb::Post, "/v1/integrations/{provider}/connect", CONNECT, |ctx| Box::pin(connect(ctx)))
         .scope(Scope::WriteSecrets),
 ];
 
-#[derive(Serialize)]
+/// What a service that was asked can do to a call.
+const FAILURES: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::UpstreamError];
+const REPO: Param =
+    Param::optional::<RepoName>("repo", "Tells, of each project, whether this repository is linked with it.");
+
+const LIST: About = About::data::<Providers>("List the services that secrets can be synchronised with");
+
+const CONNECTIONS: About = About::data::<Connections>("List the caller's accounts at these services")
+    .details("Oldest first.")
+    .leads(&[("id", "/data/connections/0/id")]);
+
+const DISCONNECT: About = About::nothing("Forget an account at a service");
+
+const PROJECTS: About =
+    About::data::<Projects>("List the projects of an account").query(&[REPO]).refuses(FAILURES);
+
+const ALL_PROJECTS: About = About::data::<AllProjects>("List the projects of all accounts at a service")
+    .details("An account that cannot be asked is named in `errors`, and the others are there all the same.")
+    .query(&[REPO])
+    .refuses(FAILURES);
+
+const CONNECT: About = About::data::<Connected>("Connect an account at a service by its token")
+    .details("The same account again renews it.")
+    .takes::<Connecting>()
+    .refuses(FAILURES);
+
+#[derive(Serialize, JsonSchema)]
 struct Providers {
     providers: Vec<IntegrationSummary>,
 }
@@ -35,7 +68,7 @@ async fn list(ctx: Ctx) -> Answer {
     ctx.ok(&Providers { providers: ctx.services().list_integrations() })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Connections {
     connections: Vec<ConnectionSummary>,
 }
@@ -45,7 +78,7 @@ async fn connections(ctx: Ctx) -> Answer {
     ctx.ok(&Connections { connections })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Connecting {
     token: SecretText,
@@ -64,7 +97,7 @@ async fn disconnect(ctx: Ctx) -> Answer {
     ctx.no_content()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Projects {
     projects: Vec<ProjectSummary>,
 }

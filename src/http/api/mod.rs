@@ -2,6 +2,7 @@
 
 mod activity;
 mod api_keys;
+mod description;
 mod device;
 mod environments;
 mod github;
@@ -26,6 +27,7 @@ use super::router::Route;
 pub const fn routes() -> &'static [&'static [Route]] {
     &[
         health::ROUTES,
+        description::ROUTES,
         device::ROUTES,
         session::ROUTES,
         users::ROUTES,

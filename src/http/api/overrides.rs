@@ -3,12 +3,14 @@
 
 use crate::base::ids::{OverrideId, UserId};
 use crate::base::{EnvironmentName, Role, Scope};
-use crate::domain::overrides::{OverrideSummary, OverrideTarget};
+use crate::domain::overrides::{EffectivePermissions, OverrideSummary, OverrideTarget};
 use crate::domain::permissions::Rights;
-use crate::http::problem::Problem;
+use crate::http::about::About;
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Handler, Route, Verb};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 const EFFECTIVE: &str = "/v1/vaults/{owner}/{repo}/permissions/effective";
@@ -16,18 +18,39 @@ const ALL: &str = "/v1/vaults/{owner}/{repo}/permissions/overrides";
 const ONE: &str = "/v1/vaults/{owner}/{repo}/permissions/overrides/{id}";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, EFFECTIVE, |ctx| Box::pin(effective(ctx)))
+    Route::new(Verb::Get, EFFECTIVE, SHOW, |ctx| Box::pin(effective(ctx)))
         .scope(Scope::ReadSecrets)
         .role(Role::Read),
-    manage(Verb::Get, ALL, |ctx| Box::pin(list(ctx))),
-    manage(Verb::Post, ALL, |ctx| Box::pin(create(ctx))),
-    manage(Verb::Put, ONE, |ctx| Box::pin(change(ctx))),
-    manage(Verb::Delete, ONE, |ctx| Box::pin(delete(ctx))),
+    manage(Verb::Get, ALL, LIST, |ctx| Box::pin(list(ctx))),
+    manage(Verb::Post, ALL, CREATE, |ctx| Box::pin(create(ctx))),
+    manage(Verb::Put, ONE, CHANGE, |ctx| Box::pin(change(ctx))),
+    manage(Verb::Delete, ONE, DELETE, |ctx| Box::pin(delete(ctx))),
 ];
 
-const fn manage(verb: Verb, path: &'static str, handler: Handler) -> Route {
-    Route::new(verb, path, handler).scope(Scope::WriteSecrets).role(Role::Admin)
+const fn manage(verb: Verb, path: &'static str, about: About, handler: Handler) -> Route {
+    Route::new(verb, path, about, handler).scope(Scope::WriteSecrets).role(Role::Admin)
 }
+
+const SHOW: About = About::data::<EffectivePermissions>("Show what the caller may do in each environment");
+
+const LIST: About = About::list::<OverrideSummary>("List the exceptions to the role table")
+    .details("Oldest first.")
+    .leads(&[("id", "/data/0/id")]);
+
+const CREATE: About = About::created::<OverrideSummary>("Make an exception to the role table")
+    .details(
+        "For one environment and either exactly one role or one user. User goes before role, role before the \
+         environment's type, and that before the role table. Writing without reading is no right.",
+    )
+    .takes::<NewOverride>()
+    .leads(&[("id", "/data/id")])
+    .refuses(&[ProblemKind::Conflict]);
+
+const CHANGE: About = About::data::<OverrideSummary>("Change what an exception allows")
+    .details("Whom and what it is for cannot change; what is sent of that must be as it is.")
+    .takes::<Changes>();
+
+const DELETE: About = About::nothing("Drop an exception");
 
 async fn effective(ctx: Ctx) -> Answer {
     let effective = ctx.services().effective_permissions(ctx.actor()?, &ctx.repo()?).await?;
@@ -39,14 +62,14 @@ async fn list(ctx: Ctx) -> Answer {
     ctx.list(&overrides)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum TargetType {
     Role,
     User,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewOverride {
     environment: EnvironmentName,
@@ -86,8 +109,9 @@ fn target(kind: TargetType, role: Option<Role>, user: Option<&str>) -> Result<Ov
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "OverrideChanges")]
 struct Changes {
     environment: Option<EnvironmentName>,
     target_type: Option<TargetType>,

@@ -2,10 +2,13 @@
 
 use crate::base::ids::SecretId;
 use crate::base::{EnvironmentName, Role, Scope, SecretName, SecretText};
-use crate::http::problem::Problem;
+use crate::domain::secrets::{RevealedSecret, SecretSummary};
+use crate::http::about::{About, Param};
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{LimitClass, Route, Verb};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -14,15 +17,40 @@ const ONE: &str = "/v1/vaults/{owner}/{repo}/secrets/{id}";
 const VALUE: &str = "/v1/vaults/{owner}/{repo}/secrets/{id}/value";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, ALL, |ctx| Box::pin(list(ctx))).scope(Scope::ReadSecrets).role(Role::Read),
-    Route::new(Verb::Post, ALL, |ctx| Box::pin(create(ctx))).scope(Scope::WriteSecrets).role(Role::Write),
-    Route::new(Verb::Patch, ONE, |ctx| Box::pin(update(ctx))).scope(Scope::WriteSecrets).role(Role::Write),
-    Route::new(Verb::Delete, ONE, |ctx| Box::pin(delete(ctx))).scope(Scope::DeleteSecrets).role(Role::Write),
-    Route::new(Verb::Get, VALUE, |ctx| Box::pin(reveal(ctx)))
+    Route::new(Verb::Get, ALL, LIST, |ctx| Box::pin(list(ctx))).scope(Scope::ReadSecrets).role(Role::Read),
+    Route::new(Verb::Post, ALL, CREATE, |ctx| Box::pin(create(ctx)))
+        .scope(Scope::WriteSecrets)
+        .role(Role::Write),
+    Route::new(Verb::Patch, ONE, UPDATE, |ctx| Box::pin(update(ctx)))
+        .scope(Scope::WriteSecrets)
+        .role(Role::Write),
+    Route::new(Verb::Delete, ONE, DELETE, |ctx| Box::pin(delete(ctx)))
+        .scope(Scope::DeleteSecrets)
+        .role(Role::Write),
+    Route::new(Verb::Get, VALUE, REVEAL, |ctx| Box::pin(reveal(ctx)))
         .scope(Scope::ReadSecrets)
         .role(Role::Read)
         .limit(LimitClass::Reveal),
 ];
+
+const LIST: About = About::list::<SecretSummary>("List the secrets of a vault, without their values")
+    .details("By environment, then key; only of environments the caller may read.")
+    .query(&[Param::optional::<EnvironmentName>("environment", "Only those of this environment.")])
+    .leads(&[("id", "/data/0/id")]);
+
+const CREATE: About = About::created::<SecretSummary>("Make a secret")
+    .takes::<NewSecret>()
+    .leads(&[("id", "/data/id")])
+    .refuses(&[ProblemKind::Conflict]);
+
+const UPDATE: About = About::data::<SecretSummary>("Rename a secret, or give it another value")
+    .details("One of `name` and `value`, or both. The old value is kept as a version.")
+    .takes::<Changes>()
+    .refuses(&[ProblemKind::Conflict]);
+
+const DELETE: About = About::nothing("Put a secret into the trash");
+
+const REVEAL: About = About::data::<RevealedSecret>("Show a secret's value");
 
 async fn list(ctx: Ctx) -> Answer {
     let (repo, environment) = (ctx.repo()?, ctx.query_environment()?);
@@ -30,11 +58,16 @@ async fn list(ctx: Ctx) -> Answer {
     ctx.list(&secrets)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct NewSecret {
+    /// Its key, in upper case.
+    #[schemars(regex(pattern = STRICT_NAME))]
     #[serde(deserialize_with = "strict_name")]
     key: SecretName,
+    /// Up to 65 536 bytes of UTF-8, without NUL.
+    #[schemars(length(max = 65_536), regex(pattern = VALUE_PATTERN))]
     value: SecretText,
+    /// Where it belongs.
     environment: EnvironmentName,
 }
 
@@ -44,10 +77,15 @@ async fn create(ctx: Ctx) -> Answer {
     ctx.created(&created)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SecretChanges")]
 struct Changes {
+    /// Its new key, in upper case.
+    #[schemars(regex(pattern = STRICT_NAME))]
     #[serde(default, deserialize_with = "optional_strict_name")]
     name: Option<SecretName>,
+    /// Its new value; an empty one is one.
+    #[schemars(length(max = 65_536), regex(pattern = VALUE_PATTERN))]
     value: Option<SecretText>,
 }
 
@@ -76,6 +114,12 @@ async fn reveal(ctx: Ctx) -> Answer {
 fn secret_id(ctx: &Ctx) -> Result<SecretId, Problem> {
     ctx.id("id", "secret", SecretId::parse)
 }
+
+/// A value has no NUL.
+pub(super) const VALUE_PATTERN: &str = r"^[^\x00]*$";
+
+/// What [`SecretName::parse_strict`] takes.
+const STRICT_NAME: &str = "^[A-Z][A-Z0-9_]{0,255}$";
 
 /// A key that is given by hand is held to the customary form.
 fn strict_name<'de, D: Deserializer<'de>>(source: D) -> Result<SecretName, D::Error> {

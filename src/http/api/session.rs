@@ -3,18 +3,36 @@
 
 use super::device::Session;
 use crate::base::{SecretText, Timestamp};
+use crate::http::about::About;
+use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
 use crate::http::respond::{Answer, as_text};
 use crate::http::router::{Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Post, "/v1/auth/token/validate", |ctx| Box::pin(validate(ctx))),
-    Route::new(Verb::Post, "/v1/auth/token/exchange", |ctx| Box::pin(exchange(ctx))).open(),
-    Route::new(Verb::Post, "/v1/auth/logout", |ctx| Box::pin(logout(ctx))).open(),
+    Route::new(Verb::Post, "/v1/auth/token/validate", VALIDATE, |ctx| Box::pin(validate(ctx))),
+    Route::new(Verb::Post, "/v1/auth/token/exchange", EXCHANGE, |ctx| Box::pin(exchange(ctx))).open(),
+    Route::new(Verb::Post, "/v1/auth/logout", LOGOUT, |ctx| Box::pin(logout(ctx))).open(),
 ];
 
-#[derive(Serialize)]
+const VALIDATE: About = About::data::<Validated<'_>>("Tell whose the credential is");
+
+const EXCHANGE: About =
+    About::data::<Session<'_>>("Exchange the one-time code of a browser's sign-in for a session")
+        .details("The code that `GET /v1/auth/github/start` ended with is good once, for a minute.")
+        .takes::<Exchange>();
+
+const LOGOUT: About = About::data::<LoggedOut>("End the session that is shown")
+    .details(
+        "Whatever is shown, or nothing, the answer is the same; only a session of ours ends. Personal access tokens \
+         and API keys stay as they are.",
+    )
+    .answers_with(&[("Set-Cookie", "Takes the session's cookie back.")])
+    .refuses(&[ProblemKind::Forbidden]);
+
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Validated<'a> {
     username: &'a str,
@@ -36,7 +54,7 @@ async fn validate(ctx: Ctx) -> Answer {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Exchange {
     code: SecretText,
 }
@@ -51,7 +69,7 @@ async fn exchange(ctx: Ctx) -> Answer {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LoggedOut {
     success: bool,
     message: &'static str,

@@ -2,32 +2,91 @@
 
 use crate::base::ids::ConnectionId;
 use crate::base::{EnvironmentName, Role, Scope};
-use crate::domain::integrations::{Direction, LinkSummary, Linked, SyncPlace, SyncRequest};
-use crate::http::problem::Problem;
+use crate::domain::integrations::{
+    Diff, Direction, LinkSummary, Linked, Preview, SyncPlace, SyncRequest, SyncResult, SyncStatus,
+};
+use crate::http::about::{About, Param};
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Handler, Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The environment on either side when a client names none.
 const DEFAULT_ENVIRONMENT: &str = "production";
 
 pub(super) const ROUTES: &[Route] = &[
-    look("/v1/integrations/vaults/{owner}/{repo}/sync/status", |ctx| Box::pin(status(ctx))),
-    look("/v1/integrations/vaults/{owner}/{repo}/sync/diff", |ctx| Box::pin(diff(ctx))),
-    look("/v1/integrations/vaults/{owner}/{repo}/sync/preview", |ctx| Box::pin(preview(ctx))),
-    look("/v1/integrations/vaults/{owner}/{repo}/sync/links", |ctx| Box::pin(links(ctx))),
-    act("/v1/integrations/vaults/{owner}/{repo}/sync/link", |ctx| Box::pin(link(ctx))),
-    act("/v1/integrations/vaults/{owner}/{repo}/sync", |ctx| Box::pin(sync(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/status", STATUS, |ctx| Box::pin(status(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/diff", DIFF, |ctx| Box::pin(diff(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/preview", PREVIEW, |ctx| Box::pin(preview(ctx))),
+    look("/v1/integrations/vaults/{owner}/{repo}/sync/links", LINKS, |ctx| Box::pin(links(ctx))),
+    act("/v1/integrations/vaults/{owner}/{repo}/sync/link", LINK, |ctx| Box::pin(link(ctx))),
+    act("/v1/integrations/vaults/{owner}/{repo}/sync", SYNC, |ctx| Box::pin(sync(ctx))),
 ];
 
-const fn look(path: &'static str, handler: Handler) -> Route {
-    Route::new(Verb::Get, path, handler).scope(Scope::ReadSecrets).role(Role::Read)
+const fn look(path: &'static str, about: About, handler: Handler) -> Route {
+    Route::new(Verb::Get, path, about, handler).scope(Scope::ReadSecrets).role(Role::Read)
 }
 
-const fn act(path: &'static str, handler: Handler) -> Route {
-    Route::new(Verb::Post, path, handler).scope(Scope::WriteSecrets).role(Role::Write)
+const fn act(path: &'static str, about: About, handler: Handler) -> Route {
+    Route::new(Verb::Post, path, about, handler).scope(Scope::WriteSecrets).role(Role::Write)
 }
+
+/// What a service that was asked can do to a call.
+const FAILURES: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::UpstreamError];
+
+const CONNECTION: Param =
+    Param::required::<ConnectionId>("connectionId", "The caller's account at the service.");
+const PROJECT: Param = Param::required::<str>("projectId", "The project there.");
+const SERVICE: Param =
+    Param::optional::<str>("serviceId", "The service within the project, where there are such.");
+const OURS: Param =
+    Param::optional::<EnvironmentName>("keywayEnvironment", "The vault's environment.").default("production");
+const THEIRS: Param =
+    Param::optional::<str>("providerEnvironment", "The service's environment.").default("production");
+
+const STATUS: About = About::data::<SyncStatus>("Tell how things stand before a synchronisation")
+    .query(&[
+        CONNECTION,
+        PROJECT,
+        SERVICE,
+        Param::optional::<EnvironmentName>("environment", "The vault's environment.").default("production"),
+        Param::optional::<EnvironmentName>("keywayEnvironment", "The same, if `environment` is not given."),
+        THEIRS,
+    ])
+    .refuses(FAILURES);
+
+const DIFF: About = About::data::<Diff>("Compare both sides")
+    .query(&[CONNECTION, PROJECT, SERVICE, OURS, THEIRS])
+    .refuses(FAILURES);
+
+const PREVIEW: About = About::data::<Preview>("Tell what a synchronisation would do")
+    .query(&[
+        CONNECTION,
+        PROJECT,
+        SERVICE,
+        OURS,
+        THEIRS,
+        Param::optional::<Way>("direction", "Where values go: to the service, or from it.").default("push"),
+        Param::optional::<bool>("allowDelete", "Whether what is only there where they go is removed.")
+            .default("false"),
+    ])
+    .refuses(FAILURES);
+
+const LINKS: About = About::data::<Links>("List the caller's links of a vault with projects")
+    .refuses(&[ProblemKind::UpstreamError]);
+
+const LINK: About =
+    About::data::<OneLink>("Link an environment with a project").takes::<Place>().refuses(FAILURES);
+
+const SYNC: About = About::data::<SyncResult>("Synchronise")
+    .details(
+        "200 once a write was tried, however it went; `success` says that. What does not fit into the request's time \
+         is `partial`, and a repeat continues.",
+    )
+    .takes::<Syncing>()
+    .refuses(FAILURES);
 
 async fn status(ctx: Ctx) -> Answer {
     // This one call names the environment as all others of the API do.
@@ -60,9 +119,10 @@ async fn preview(ctx: Ctx) -> Answer {
     ctx.ok(&preview)
 }
 
-/// What a body names; the rest of it is ignored.
-#[derive(Deserialize)]
+/// Where: an environment here and its place at a service.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SyncPlace")]
 struct Place {
     connection_id: String,
     project_id: String,
@@ -71,34 +131,51 @@ struct Place {
     provider_environment: Option<String>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "SyncDirection")]
 enum Way {
     #[default]
     Push,
     Pull,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Sync")]
 struct Syncing {
+    connection_id: String,
+    project_id: String,
+    service_id: Option<String>,
+    keyway_environment: Option<EnvironmentName>,
+    provider_environment: Option<String>,
     direction: Option<Way>,
     allow_delete: Option<bool>,
 }
 
 async fn sync(ctx: Ctx) -> Answer {
-    let (place, Syncing { direction, allow_delete }) = (ctx.json::<Place>()?, ctx.json()?);
-    let direction = match direction.unwrap_or_default() {
+    let wanted: Syncing = ctx.json()?;
+    let direction = match wanted.direction.unwrap_or_default() {
         Way::Push => Direction::Push,
         Way::Pull => Direction::Pull,
     };
-    let request =
-        SyncRequest { place: place.named()?, direction, allow_delete: allow_delete.unwrap_or_default() };
+    let place = Place {
+        connection_id: wanted.connection_id,
+        project_id: wanted.project_id,
+        service_id: wanted.service_id,
+        keyway_environment: wanted.keyway_environment,
+        provider_environment: wanted.provider_environment,
+    };
+    let request = SyncRequest {
+        place: place.named()?,
+        direction,
+        allow_delete: wanted.allow_delete.unwrap_or_default(),
+    };
     let result = ctx.services().sync(ctx.actor()?, &ctx.repo()?, &request).await?;
     ctx.ok(&result)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct OneLink {
     link: Linked,
 }
@@ -109,7 +186,7 @@ async fn link(ctx: Ctx) -> Answer {
     ctx.ok(&OneLink { link })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Links {
     links: Vec<LinkSummary>,
 }

@@ -3,32 +3,86 @@
 use crate::base::ids::RevisionId;
 use crate::base::{EnvironmentName, RepoName, Role, Scope, SecretName, SecretText};
 use crate::domain::pull::{Pulled, Window};
-use crate::domain::push::Push;
+use crate::domain::push::{Push, Pushed};
+use crate::domain::secrets::ViewedSecret;
+use crate::http::about::{About, Param};
 use crate::http::json::Members;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{BodyRule, Route, Verb};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Post, "/v1/secrets/push", |ctx| Box::pin(push(ctx)))
+    Route::new(Verb::Post, "/v1/secrets/push", PUSH, |ctx| Box::pin(push(ctx)))
         .scope(Scope::WriteSecrets)
         .role(Role::Write)
         .body(BodyRule::Push),
-    Route::new(Verb::Get, "/v1/secrets/pull", |ctx| Box::pin(pull(ctx)))
+    Route::new(Verb::Get, "/v1/secrets/pull", PULL, |ctx| Box::pin(pull(ctx)))
         .scope(Scope::ReadSecrets)
         .role(Role::Read),
-    Route::new(Verb::Get, "/v1/secrets/view", |ctx| Box::pin(view(ctx)))
+    Route::new(Verb::Get, "/v1/secrets/view", VIEW, |ctx| Box::pin(view(ctx)))
         .scope(Scope::ReadSecrets)
         .role(Role::Read),
 ];
 
-#[derive(Deserialize)]
+const REPO: Param = Param::required::<RepoName>("repo", "The repository.");
+const ENVIRONMENT: Param = Param::required::<EnvironmentName>("environment", "The environment.");
+/// Not the type that reads it, but what it may say.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Format {
+    Env,
+    Json,
+}
+
+const PUSH: About = About::data::<Pushed>("Make an environment exactly this set of secrets")
+    .details(
+        "In one step: keys that are not in it go to the trash, unchanged ones are not written. At most 1 000 keys, \
+         each a POSIX name, each value up to 65 536 bytes, all together up to `secrets.environment_limit_bytes`. \
+         From a `User-Agent` that starts with `keyway-mcp/` it only adds and changes.",
+    )
+    .takes::<Pushing>()
+    .headers(&[Param::optional::<str>(
+        "If-Match",
+        "The `ETag` of a pull: 412 if somebody else has written since.",
+    )])
+    .refuses(&[ProblemKind::Conflict, ProblemKind::PreconditionFailed]);
+
+const PULL: About = About::data::<Content<'_>>("Fetch all secrets of an environment")
+    .details(
+        "As the text of an `.env` file, sorted by key, one line for each; with `format=json` as an object, exactly. \
+         An environment without secrets is `\"\"`.",
+    )
+    .or::<Exact<'_>>()
+    .also(&[(304, "What `If-None-Match` names is still what is there.")])
+    .query(&[
+        REPO,
+        ENVIRONMENT,
+        Param::optional::<Format>("format", "In which form.").default("env"),
+        Param::optional::<usize>("limit", "At most so many secrets, from 1."),
+        Param::optional::<usize>("offset", "Without the first so many.").default("0"),
+    ])
+    .headers(&[Param::optional::<str>("If-None-Match", "The `ETag` of an earlier pull.")])
+    .answers_with(&[("ETag", "Names the state the environment is in.")]);
+
+const VIEW: About = About::data::<ViewedSecret>("Fetch one secret by its key").query(&[
+    REPO,
+    ENVIRONMENT,
+    Param::required::<SecretName>("key", "Its key."),
+]);
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Push")]
 struct Pushing {
+    /// The repository.
     repo_full_name: RepoName,
+    /// The environment.
     environment: EnvironmentName,
+    /// All its secrets, each key once.
     secrets: Members<SecretText>,
 }
 
@@ -41,13 +95,18 @@ async fn push(ctx: Ctx) -> Answer {
     ctx.ok(&pushed)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Content<'a> {
+    /// The text of an `.env` file.
+    #[schemars(example = "DATABASE_URL=postgres://db.internal/app\n")]
     content: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Pairs")]
 struct Exact<'a> {
+    /// Each key with its value.
+    #[schemars(with = "Members<SecretText>")]
     #[serde(serialize_with = "pairs")]
     secrets: &'a Pulled<'a>,
 }

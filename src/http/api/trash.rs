@@ -2,7 +2,12 @@
 
 use crate::base::ids::{EnvironmentId, SecretId, VaultId};
 use crate::base::{Role, Scope};
-use crate::http::problem::Problem;
+use crate::domain::trash::{
+    EmptiedTrash, RestoredEnvironment, RestoredSecret, RestoredVault, TrashedEnvironment,
+    TrashedSecretSummary, TrashedVault,
+};
+use crate::http::about::About;
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Handler, Route, Verb};
@@ -18,29 +23,52 @@ const VAULT: &str = "/v1/trash/vaults/{id}";
 const RESTORE_VAULT: &str = "/v1/trash/vaults/{id}/restore";
 
 pub(super) const ROUTES: &[Route] = &[
-    list(SECRETS, Role::Read, |ctx| Box::pin(secrets(ctx))),
-    restore(RESTORE_SECRET, Role::Write, |ctx| Box::pin(restore_secret(ctx))),
-    purge(SECRET, |ctx| Box::pin(purge_secret(ctx))),
-    purge(SECRETS, |ctx| Box::pin(empty(ctx))),
-    list(ENVIRONMENTS, Role::Admin, |ctx| Box::pin(environments(ctx))),
-    restore(RESTORE_ENVIRONMENT, Role::Admin, |ctx| Box::pin(restore_environment(ctx))),
-    purge(ENVIRONMENT, |ctx| Box::pin(purge_environment(ctx))),
-    list(VAULTS, Role::Admin, |ctx| Box::pin(vaults(ctx))),
-    restore(RESTORE_VAULT, Role::Admin, |ctx| Box::pin(restore_vault(ctx))),
-    purge(VAULT, |ctx| Box::pin(purge_vault(ctx))),
+    list(SECRETS, LIST_SECRETS, Role::Read, |ctx| Box::pin(secrets(ctx))),
+    restore(RESTORE_SECRET, BACK_SECRET, Role::Write, |ctx| Box::pin(restore_secret(ctx))),
+    purge(SECRET, PURGE_SECRET, |ctx| Box::pin(purge_secret(ctx))),
+    purge(SECRETS, EMPTY, |ctx| Box::pin(empty(ctx))),
+    list(ENVIRONMENTS, LIST_ENVIRONMENTS, Role::Admin, |ctx| Box::pin(environments(ctx))),
+    restore(RESTORE_ENVIRONMENT, BACK_ENVIRONMENT, Role::Admin, |ctx| Box::pin(restore_environment(ctx))),
+    purge(ENVIRONMENT, PURGE_ENVIRONMENT, |ctx| Box::pin(purge_environment(ctx))),
+    list(VAULTS, LIST_VAULTS, Role::Admin, |ctx| Box::pin(vaults(ctx))),
+    restore(RESTORE_VAULT, BACK_VAULT, Role::Admin, |ctx| Box::pin(restore_vault(ctx))),
+    purge(VAULT, PURGE_VAULT, |ctx| Box::pin(purge_vault(ctx))),
 ];
 
-const fn list(path: &'static str, role: Role, handler: Handler) -> Route {
-    Route::new(Verb::Get, path, handler).scope(Scope::ReadSecrets).role(role)
+const fn list(path: &'static str, about: About, role: Role, handler: Handler) -> Route {
+    Route::new(Verb::Get, path, about, handler).scope(Scope::ReadSecrets).role(role)
 }
 
-const fn restore(path: &'static str, role: Role, handler: Handler) -> Route {
-    Route::new(Verb::Post, path, handler).scope(Scope::WriteSecrets).role(role)
+const fn restore(path: &'static str, about: About, role: Role, handler: Handler) -> Route {
+    Route::new(Verb::Post, path, about, handler).scope(Scope::WriteSecrets).role(role)
 }
 
-const fn purge(path: &'static str, handler: Handler) -> Route {
-    Route::new(Verb::Delete, path, handler).scope(Scope::DeleteSecrets).role(Role::Admin)
+const fn purge(path: &'static str, about: About, handler: Handler) -> Route {
+    Route::new(Verb::Delete, path, about, handler).scope(Scope::DeleteSecrets).role(Role::Admin)
 }
+
+const LIST_SECRETS: About = About::list::<TrashedSecretSummary>("List the deleted secrets of a vault")
+    .details("Latest first; only of environments the caller may read.")
+    .leads(&[("id", "/data/0/id")]);
+const BACK_SECRET: About =
+    About::data::<RestoredSecret>("Restore a deleted secret").refuses(&[ProblemKind::Conflict]);
+const PURGE_SECRET: About = About::nothing("Destroy a deleted secret");
+const EMPTY: About = About::data::<EmptiedTrash>("Destroy all deleted secrets of a vault");
+
+const LIST_ENVIRONMENTS: About =
+    About::list::<TrashedEnvironment>("List the deleted environments of a vault")
+        .details("Latest first.")
+        .leads(&[("id", "/data/0/id")]);
+const BACK_ENVIRONMENT: About =
+    About::data::<RestoredEnvironment>("Restore a deleted environment").refuses(&[ProblemKind::Conflict]);
+const PURGE_ENVIRONMENT: About = About::nothing("Destroy a deleted environment");
+
+const LIST_VAULTS: About = About::list::<TrashedVault>("List deleted vaults")
+    .details("Latest first.")
+    .leads(&[("id", "/data/0/id")]);
+const BACK_VAULT: About =
+    About::data::<RestoredVault>("Restore a deleted vault").refuses(&[ProblemKind::Conflict]);
+const PURGE_VAULT: About = About::nothing("Destroy a deleted vault");
 
 async fn secrets(ctx: Ctx) -> Answer {
     let trashed = ctx.services().list_trash(ctx.actor()?, &ctx.repo()?, ctx.page()?).await?;

@@ -1,30 +1,50 @@
 //! Vaults.
 
 use crate::base::{RepoName, Role, Scope};
+use crate::domain::vaults::{CreatedVault, VaultSummary};
+use crate::http::about::About;
+use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Route, Verb};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Verb::Get, "/v1/vaults", |ctx| Box::pin(list(ctx))).scope(Scope::ReadSecrets).role(Role::Read),
-    Route::new(Verb::Post, "/v1/vaults", |ctx| Box::pin(create(ctx)))
-        .scope(Scope::WriteSecrets)
-        .role(Role::Admin),
-    Route::new(Verb::Get, "/v1/vaults/{owner}/{repo}", |ctx| Box::pin(show(ctx)))
+    Route::new(Verb::Get, "/v1/vaults", LIST, |ctx| Box::pin(list(ctx)))
         .scope(Scope::ReadSecrets)
         .role(Role::Read),
-    Route::new(Verb::Delete, "/v1/vaults/{owner}/{repo}", |ctx| Box::pin(delete(ctx)))
+    Route::new(Verb::Post, "/v1/vaults", CREATE, |ctx| Box::pin(create(ctx)))
+        .scope(Scope::WriteSecrets)
+        .role(Role::Admin),
+    Route::new(Verb::Get, "/v1/vaults/{owner}/{repo}", SHOW, |ctx| Box::pin(show(ctx)))
+        .scope(Scope::ReadSecrets)
+        .role(Role::Read),
+    Route::new(Verb::Delete, "/v1/vaults/{owner}/{repo}", DELETE, |ctx| Box::pin(delete(ctx)))
         .scope(Scope::DeleteSecrets)
         .role(Role::Admin),
 ];
+
+const LIST: About = About::list::<VaultSummary>("List the vaults in reach")
+    .details("By `repoFullName`.")
+    .leads(&[("owner", "/data/0/repoOwner"), ("repo", "/data/0/repoName")]);
+
+const CREATE: About = About::created::<CreatedVault>("Make a repository's vault")
+    .details("With the environments of `vaults.default_environments`.")
+    .takes::<NewVault>()
+    .answers_with(&[("Location", "Where the vault is.")])
+    .refuses(&[ProblemKind::Conflict]);
+
+const SHOW: About = About::data::<VaultSummary>("Show a vault");
+
+const DELETE: About = About::nothing("Put a vault into the trash");
 
 async fn list(ctx: Ctx) -> Answer {
     let vaults = ctx.services().list_vaults(ctx.actor()?, ctx.page()?).await?;
     ctx.list(&vaults)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewVault {
     repo_full_name: RepoName,

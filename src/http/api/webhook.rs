@@ -1,12 +1,26 @@
 //! Events from the forge. What they say is not believed without a good signature, and
 //! all that follows from one is that roles are asked for anew.
 
+use crate::http::about::{About, Param};
+use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
 use crate::http::router::{Route, Verb};
 
 pub(super) const ROUTES: &[Route] =
-    &[Route::new(Verb::Post, "/v1/github/webhook", |ctx| Box::pin(receive(ctx))).open()];
+    &[Route::new(Verb::Post, "/v1/github/webhook", RECEIVE, |ctx| Box::pin(receive(ctx))).open()];
+
+const RECEIVE: About = About::nothing("Take an event from GitHub")
+    .details("Roles are asked for anew after it. 404 unless a webhook secret is configured.")
+    .takes::<serde_json::Value>()
+    .headers(&[
+        Param::required::<str>("X-GitHub-Event", "What happened."),
+        Param::required::<str>(
+            "X-Hub-Signature-256",
+            "`sha256=` and the HMAC of the body under the webhook secret.",
+        ),
+    ])
+    .refuses(&[ProblemKind::Unauthorized, ProblemKind::Forbidden, ProblemKind::NotFound]);
 
 async fn receive(ctx: Ctx) -> Answer {
     let event = ctx.header("x-github-event").unwrap_or_default();

@@ -14,6 +14,16 @@ macro_rules! actions {
             $($(#[$doc])+ $name,)+
         }
 
+        impl schemars::JsonSchema for Action {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                "Action".into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": [$($wire),+] })
+            }
+        }
+
         impl Action {
             /// Every action.
             pub const ALL: &[Self] = &[$(Self::$name),+];
@@ -137,7 +147,7 @@ actions! {
 }
 
 /// With what somebody showed who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// On the machine itself.

@@ -23,7 +23,7 @@ pub enum Source {
 }
 
 /// How an environment is guarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvironmentKind {
     /// By the role table.
