@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! tests/clients/install DIR
-//! KEYWAYD_CLIENTS=DIR cargo test --test appliance -- schemathesis::
+//! KEYWAYD_CLIENTS=DIR cargo test --test appliance -- --ignored schemathesis::
 //! ```
 //!
 //! `KEYWAYD_TEST_SECONDS` says for how long each kind is tried, 30 seconds if it does not.
@@ -62,6 +62,7 @@ fn tried(appliance: &Appliance, credential: &str, without: &[&str]) {
 }
 
 #[test]
+#[ignore = "takes half a minute; `.ci/run` has a step for it"]
 fn with_a_session() {
     let github = acme();
     let appliance = appliance(&github, &[]);
@@ -72,6 +73,7 @@ fn with_a_session() {
 }
 
 #[test]
+#[ignore = "takes half a minute; `.ci/run` has a step for it"]
 fn with_a_github_token() {
     let github = acme();
     let appliance = appliance(&github, &[]);
@@ -80,6 +82,7 @@ fn with_a_github_token() {
 }
 
 #[test]
+#[ignore = "takes half a minute; `.ci/run` has a step for it"]
 fn with_an_api_key() {
     let github = acme();
     let appliance = appliance(&github, &[]);

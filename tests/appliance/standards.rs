@@ -62,7 +62,10 @@ fn problem_details_as_rfc_9457_has_them() {
         assert_eq!(*before, title, "§3.1.3");
         // §3.1.4: "ought to focus on helping the client correct the problem, rather than giving debugging information".
         let detail = problem["detail"].as_str().expect("§3.1.4: a string");
-        assert!(!detail.contains("src/") && !detail.contains("panicked") && !detail.contains("::"), "{detail}");
+        assert!(
+            !detail.contains("src/") && !detail.contains("panicked") && !detail.contains("::"),
+            "{detail}"
+        );
         // §3.1.5: "a JSON string containing a URI reference that identifies the specific occurrence". Without its
         // query: that may hold what must not be repeated.
         let instance = problem["instance"].as_str().expect("§3.1.5: a string");
@@ -75,10 +78,16 @@ fn problem_details_as_rfc_9457_has_them() {
             assert!(name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_'), "{name}");
         }
         // §4: problem types are told apart by their URI; one status could have many, and ours have one each.
-        assert!(kind.ends_with(&title.to_lowercase().replace(' ', "-")) || answer.status == 429, "{kind} {title}");
+        assert!(
+            kind.ends_with(&title.to_lowercase().replace(' ', "-")) || answer.status == 429,
+            "{kind} {title}"
+        );
         // §5: "risks include leaking information": neither the query nor the body comes back.
         let text = problem.to_string();
-        assert!(!text.contains("in-the-query") && !text.contains("yyyy") && !text.contains("no object"), "{text}");
+        assert!(
+            !text.contains("in-the-query") && !text.contains("yyyy") && !text.contains("no object"),
+            "{text}"
+        );
     }
 }
 

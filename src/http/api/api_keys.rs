@@ -1,5 +1,6 @@
 //! API keys of the caller.
 
+use super::texts::{KeyName, Network};
 use crate::base::ids::ApiKeyId;
 use crate::base::{EnvironmentName, RepoName, Scope};
 use crate::domain::api_keys::{ApiKeySummary, Label, MintedApiKey, NewApiKey};
@@ -50,13 +51,26 @@ const REVOKE: About = About::nothing("Revoke an API key").details("It is refused
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NewApiKey")]
 struct Wanted {
+    /// What it is called in lists.
+    #[schemars(with = "KeyName")]
     name: String,
+    /// A label in its prefix.
     environment: Environment,
+    /// What it may be used for.
+    #[schemars(length(min = 1))]
     scopes: Vec<Scope>,
+    /// In how many days it expires; never, if not given.
+    #[schemars(range(min = 1, max = 36_500))]
     expires_in_days: Option<u64>,
+    /// From where it may be used; from everywhere, if not given.
+    #[schemars(with = "Option<Vec<Network>>", length(max = 100))]
     #[serde(default)]
     allowed_ips: Option<Vec<String>>,
+    /// For which repositories; for all its owner reaches, if not given.
+    #[schemars(length(min = 1, max = 100))]
     repositories: Option<Vec<RepoName>>,
+    /// For which environments of theirs; for all, if not given.
+    #[schemars(length(min = 1, max = 100))]
     environments: Option<Vec<EnvironmentName>>,
 }
 

@@ -13,6 +13,7 @@ mod revisions;
 mod secrets;
 mod session;
 mod sync;
+mod texts;
 mod transfer;
 mod trash;
 mod users;

@@ -71,10 +71,32 @@ enum TargetType {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend(
+    "oneOf" = [
+        {
+            "required": ["targetRole"],
+            "properties": {
+                "targetType": { "const": "role" },
+                "targetRole": { "type": "string" },
+                "targetUserId": { "type": "null" },
+            },
+        },
+        {
+            "required": ["targetUserId"],
+            "properties": {
+                "targetType": { "const": "user" },
+                "targetUserId": { "type": "string" },
+                "targetRole": { "type": "null" },
+            },
+        },
+    ],
+    "anyOf" = [{ "properties": { "canRead": { "const": true } } }, { "properties": { "canWrite": { "const": false } } }],
+))]
 struct NewOverride {
     environment: EnvironmentName,
     target_type: TargetType,
     target_role: Option<Role>,
+    #[schemars(with = "Option<UserId>")]
     target_user_id: Option<String>,
     can_read: bool,
     can_write: bool,
@@ -111,11 +133,18 @@ fn target(kind: TargetType, role: Option<Role>, user: Option<&str>) -> Result<Ov
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "OverrideChanges")]
+#[schemars(
+    rename = "OverrideChanges",
+    extend("anyOf" = [
+        { "properties": { "canRead": { "const": true } } },
+        { "properties": { "canWrite": { "const": false } } },
+    ]),
+)]
 struct Changes {
     environment: Option<EnvironmentName>,
     target_type: Option<TargetType>,
     target_role: Option<Role>,
+    #[schemars(with = "Option<UserId>")]
     target_user_id: Option<String>,
     can_read: bool,
     can_write: bool,

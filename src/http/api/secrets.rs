@@ -1,5 +1,6 @@
 //! Secrets one by one.
 
+use super::texts::{SecretValue, StrictKey};
 use crate::base::ids::SecretId;
 use crate::base::{EnvironmentName, Role, Scope, SecretName, SecretText};
 use crate::domain::secrets::{RevealedSecret, SecretSummary};
@@ -61,11 +62,11 @@ async fn list(ctx: Ctx) -> Answer {
 #[derive(Deserialize, JsonSchema)]
 struct NewSecret {
     /// Its key, in upper case.
-    #[schemars(regex(pattern = STRICT_NAME))]
+    #[schemars(with = "StrictKey")]
     #[serde(deserialize_with = "strict_name")]
     key: SecretName,
     /// Up to 65 536 bytes of UTF-8, without NUL.
-    #[schemars(length(max = 65_536), regex(pattern = VALUE_PATTERN))]
+    #[schemars(with = "SecretValue")]
     value: SecretText,
     /// Where it belongs.
     environment: EnvironmentName,
@@ -78,14 +79,17 @@ async fn create(ctx: Ctx) -> Answer {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SecretChanges")]
+#[schemars(rename = "SecretChanges", extend("anyOf" = [
+    { "required": ["name"], "properties": { "name": { "type": "string" } } },
+    { "required": ["value"], "properties": { "value": { "type": "string" } } },
+]))]
 struct Changes {
     /// Its new key, in upper case.
-    #[schemars(regex(pattern = STRICT_NAME))]
+    #[schemars(with = "Option<StrictKey>")]
     #[serde(default, deserialize_with = "optional_strict_name")]
     name: Option<SecretName>,
     /// Its new value; an empty one is one.
-    #[schemars(length(max = 65_536), regex(pattern = VALUE_PATTERN))]
+    #[schemars(with = "Option<SecretValue>")]
     value: Option<SecretText>,
 }
 
@@ -114,12 +118,6 @@ async fn reveal(ctx: Ctx) -> Answer {
 fn secret_id(ctx: &Ctx) -> Result<SecretId, Problem> {
     ctx.id("id", "secret", SecretId::parse)
 }
-
-/// A value has no NUL.
-pub(super) const VALUE_PATTERN: &str = r"^[^\x00]*$";
-
-/// What [`SecretName::parse_strict`] takes.
-const STRICT_NAME: &str = "^[A-Z][A-Z0-9_]{0,255}$";
 
 /// A key that is given by hand is held to the customary form.
 fn strict_name<'de, D: Deserializer<'de>>(source: D) -> Result<SecretName, D::Error> {

@@ -22,7 +22,8 @@ const VALIDATE: About = About::data::<Validated<'_>>("Tell whose the credential 
 const EXCHANGE: About =
     About::data::<Session<'_>>("Exchange the one-time code of a browser's sign-in for a session")
         .details("The code that `GET /v1/auth/github/start` ended with is good once, for a minute.")
-        .takes::<Exchange>();
+        .takes::<Exchange>()
+        .refuses(&[ProblemKind::Unauthorized]);
 
 const LOGOUT: About = About::data::<LoggedOut>("End the session that is shown")
     .details(

@@ -1,5 +1,6 @@
 //! Comparing and synchronising a vault's environment with a project at a service.
 
+use super::texts::{ServiceEnvironment, ServiceName};
 use crate::base::ids::ConnectionId;
 use crate::base::{EnvironmentName, Role, Scope};
 use crate::domain::integrations::{
@@ -38,13 +39,14 @@ const FAILURES: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::UpstreamE
 
 const CONNECTION: Param =
     Param::required::<ConnectionId>("connectionId", "The caller's account at the service.");
-const PROJECT: Param = Param::required::<str>("projectId", "The project there.");
+const PROJECT: Param = Param::required::<ServiceName>("projectId", "The project there.");
 const SERVICE: Param =
-    Param::optional::<str>("serviceId", "The service within the project, where there are such.");
+    Param::optional::<ServiceName>("serviceId", "The service within the project, where there are such.");
 const OURS: Param =
     Param::optional::<EnvironmentName>("keywayEnvironment", "The vault's environment.").default("production");
 const THEIRS: Param =
-    Param::optional::<str>("providerEnvironment", "The service's environment.").default("production");
+    Param::optional::<ServiceEnvironment>("providerEnvironment", "The service's environment.")
+        .default("production");
 
 const STATUS: About = About::data::<SyncStatus>("Tell how things stand before a synchronisation")
     .query(&[
@@ -124,10 +126,14 @@ async fn preview(ctx: Ctx) -> Answer {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SyncPlace")]
 struct Place {
+    #[schemars(with = "ConnectionId")]
     connection_id: String,
+    #[schemars(with = "ServiceName")]
     project_id: String,
+    #[schemars(with = "Option<ServiceName>")]
     service_id: Option<String>,
     keyway_environment: Option<EnvironmentName>,
+    #[schemars(with = "Option<ServiceEnvironment>")]
     provider_environment: Option<String>,
 }
 
@@ -144,10 +150,14 @@ enum Way {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Sync")]
 struct Syncing {
+    #[schemars(with = "ConnectionId")]
     connection_id: String,
+    #[schemars(with = "ServiceName")]
     project_id: String,
+    #[schemars(with = "Option<ServiceName>")]
     service_id: Option<String>,
     keyway_environment: Option<EnvironmentName>,
+    #[schemars(with = "Option<ServiceEnvironment>")]
     provider_environment: Option<String>,
     direction: Option<Way>,
     allow_delete: Option<bool>,

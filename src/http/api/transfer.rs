@@ -1,5 +1,6 @@
 //! Whole environments: push and pull, and the look at one key by name.
 
+use super::texts::SecretValues;
 use crate::base::ids::RevisionId;
 use crate::base::{EnvironmentName, RepoName, Role, Scope, SecretName, SecretText};
 use crate::domain::pull::{Pulled, Window};
@@ -13,6 +14,7 @@ use crate::http::respond::Answer;
 use crate::http::router::{BodyRule, Route, Verb};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use std::num::NonZeroU64;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::new(Verb::Post, "/v1/secrets/push", PUSH, |ctx| Box::pin(push(ctx)))
@@ -62,7 +64,7 @@ const PULL: About = About::data::<Content<'_>>("Fetch all secrets of an environm
         REPO,
         ENVIRONMENT,
         Param::optional::<Format>("format", "In which form.").default("env"),
-        Param::optional::<usize>("limit", "At most so many secrets, from 1."),
+        Param::optional::<NonZeroU64>("limit", "At most so many secrets, from 1."),
         Param::optional::<usize>("offset", "Without the first so many.").default("0"),
     ])
     .headers(&[Param::optional::<str>("If-None-Match", "The `ETag` of an earlier pull.")])
@@ -83,6 +85,7 @@ struct Pushing {
     /// The environment.
     environment: EnvironmentName,
     /// All its secrets, each key once.
+    #[schemars(with = "SecretValues")]
     secrets: Members<SecretText>,
 }
 

@@ -114,7 +114,10 @@ fn make(name: &str, schema: &Value, definitions: &Map<String, Value>, depth: usi
         });
         return members.flatten().collect::<Map<_, _>>().into();
     }
-    if let Some(one) = first("anyOf").or_else(|| first("oneOf")) {
+    // Beside members of its own it only says which of them go together.
+    let alternatives =
+        if schema.get("properties").is_some() { None } else { first("anyOf").or_else(|| first("oneOf")) };
+    if let Some(one) = alternatives {
         return make(name, one, definitions, depth);
     }
     match kind(schema) {
