@@ -48,9 +48,12 @@ const CREATE: About = About::created::<OverrideSummary>("Make an exception to th
 
 const CHANGE: About = About::data::<OverrideSummary>("Change what an exception allows")
     .details("Whom and what it is for cannot change; what is sent of that must be as it is.")
-    .takes::<Changes>();
+    .takes::<Changes>()
+    .refuses(&[ProblemKind::Conflict]);
 
-const DELETE: About = About::nothing("Drop an exception");
+const DELETE: About = About::nothing("Drop an exception")
+    .details("409 if nobody would be left who may manage the environment.")
+    .refuses(&[ProblemKind::Conflict]);
 
 async fn effective(ctx: Ctx) -> Answer {
     let effective = ctx.services().effective_permissions(ctx.actor()?, &ctx.repo()?).await?;
