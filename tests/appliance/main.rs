@@ -23,6 +23,7 @@ mod github_roles;
 mod github_sign_in;
 mod guides;
 mod history;
+mod http_clients;
 mod integrations;
 mod limits;
 mod many_connections;
