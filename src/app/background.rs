@@ -1,8 +1,12 @@
 //! What the server does without being asked: writing what is counted in memory,
-//! purging what was deleted long ago, letting old audit entries go, copying new ones.
+//! purging what was deleted long ago, letting old audit entries go, copying new ones,
+//! backups, and what is left of a change of keys.
 
+use super::backups::Timetable;
 use super::forward::Forwarder;
 use crate::domain::Services;
+use crate::domain::upkeep::Watch;
+use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +26,7 @@ const SIGN_INS_EVERY: Duration = Duration::from_secs(10 * 60);
 pub(super) fn start(
     services: &Services,
     forwarder: Option<Forwarder>,
+    timetable: Option<Timetable>,
     tasks: &TaskTracker,
     quit: &CancellationToken,
 ) {
@@ -30,6 +35,30 @@ pub(super) fn start(
     tasks.spawn(quit.clone().run_until_cancelled_owned(sweep_sign_ins(services.clone())));
     if let Some(forwarder) = forwarder {
         tasks.spawn(forward(services.clone(), forwarder, quit.clone()));
+    }
+    if let Some(timetable) = timetable {
+        tasks.spawn(timetable.run(services.clone(), quit.clone()));
+    }
+    tasks.spawn(go_on_resealing(services.clone(), quit.clone()));
+}
+
+/// Finishes sealing anew what a stop or a crash cut off.
+async fn go_on_resealing(services: Services, quit: CancellationToken) {
+    if !matches!(services.is_resealing(), Ok(true)) {
+        return;
+    }
+    tracing::info!("going on with sealing every record anew");
+    let called_off = quit.clone();
+    let watch = Watch::new(move |_| {
+        if called_off.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match services.reseal(watch.gently()).await {
+        Ok(()) => tracing::info!("every record is sealed anew; the keys before are gone from the keyring"),
+        Err(_) if quit.is_cancelled() => {}
+        Err(error) => tracing::error!(
+            %error, cause = ?error.cause,
+            "records cannot be sealed anew; `keywayd verify` may tell why"
+        ),
     }
 }
 

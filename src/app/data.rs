@@ -1,31 +1,22 @@
 //! Opening the data: as the right user, under the lock, with the right key.
 
-use super::outside;
+use super::{master, outside};
 use crate::base::SystemClock;
 use crate::cli::Failure;
-use crate::config::{AuditReads, KeySource, Settings};
-use crate::crypto::{MasterKey, MasterKeyError};
+use crate::config::{AuditReads, Settings};
 use crate::domain::ports::Forge;
 use crate::domain::{self, ForgeSettings, ReadAudit, Services, SignInSettings};
 use crate::store::{DataDir, DataDirLock, OpenStoreError, Store};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The data directory of these settings.
 pub(super) fn directory(settings: &Settings) -> DataDir {
     DataDir::at(settings.storage.data_dir.clone())
-}
-
-/// Where the master key is.
-pub(super) fn key_file(settings: &Settings) -> Result<PathBuf, Failure> {
-    match settings.master_key.source() {
-        KeySource::File(path) => Ok(path.to_owned()),
-        _ => Err(Failure::user("only `master_key.file` is supported by this version")),
-    }
 }
 
 /// Run as root, becomes the owner of the data directory for good, so that nothing is
@@ -51,7 +42,7 @@ pub(super) fn open(
     if !dir.has_database().map_err(refused)? {
         return Err(refused(OpenStoreError::Missing(dir.path().to_owned())));
     }
-    let master = MasterKey::load(&key_file(settings)?).map_err(no_key)?;
+    let master = master::secret(settings)?;
     close_to_others(&dir)?;
     let store = Store::open(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
     services(store, settings, forge)
@@ -59,7 +50,7 @@ pub(super) fn open(
 
 /// Makes the data of a new appliance, and its key file unless there is one.
 pub(super) fn create(settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Result<Services, Failure> {
-    let (dir, key_file) = (directory(settings), key_file(settings)?);
+    let dir = directory(settings);
     dir.create().map_err(refused)?;
     become_owner(&dir)?;
     let lock = dir.lock().map_err(refused)?;
@@ -67,15 +58,7 @@ pub(super) fn create(settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Resu
         return Err(refused(OpenStoreError::Exists(dir.path().to_owned())));
     }
     close_to_others(&dir)?;
-    let master = match MasterKey::load(&key_file) {
-        Err(MasterKeyError::Missing(_)) => {
-            let fresh = MasterKey::generate();
-            let unwritable = |error| Failure::user(format!("cannot write `{}`: {error}", key_file.display()));
-            fresh.store_new(&key_file).map_err(unwritable)?;
-            fresh
-        }
-        other => other.map_err(no_key)?,
-    };
+    let master = master::secret_for_new_data(settings)?;
     let store =
         Store::create(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
     services(store, settings, forge)
@@ -142,9 +125,5 @@ fn close_to_others(dir: &DataDir) -> Result<(), Failure> {
 }
 
 fn refused(error: OpenStoreError) -> Failure {
-    Failure::user(error)
-}
-
-fn no_key(error: MasterKeyError) -> Failure {
     Failure::user(error)
 }

@@ -2,12 +2,13 @@
 //! shown once on a terminal; where nobody looks, they go to a file that only the
 //! owner can read, so that no log ever holds them.
 
-use super::data;
+use super::{data, master};
 use crate::base::{AccountName, SecretText, random};
 use crate::cli::admin::{self, Reply, Request, TokenOrder};
 use crate::cli::{Failure, args, output, password};
 use crate::config::{Loaded, Settings};
 use crate::domain::Services;
+use crate::domain::upkeep::Watch;
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -55,7 +56,7 @@ pub(super) async fn set_up(
     services.note_initialised().await?;
     services.add_account(name.clone(), true, Some(password)).await?;
     let order = TokenOrder::unlimited(name.clone(), "first login");
-    match admin::execute(services, Request::CreateToken(order)).await? {
+    match admin::execute(services, Request::CreateToken(order), Watch::nobody().at_full_speed()).await? {
         Reply::Token { token, .. } => Ok(FirstLogin { name, password: generated, token: token.0 }),
         _ => Err(Failure::ours("minting a token gave something else")),
     }
@@ -75,12 +76,13 @@ pub(super) fn announce(settings: &Settings, first: &FirstLogin) -> Result<(), Fa
             .map_err(|error| Failure::user(format!("cannot write `{}`: {error}", path.display())))?;
         output::words(&format!("account and token are in `{}`; read it, then delete it", path.display()));
     }
-    let key = data::key_file(settings)?;
-    output::words(&format!(
-        "\nThe master key is `{}`. Without it the data cannot be read by anybody:\n\
-         keep a copy in another place, away from the data and its backups.",
-        key.display()
-    ));
+    if let Some(key) = master::key_file(settings) {
+        output::words(&format!(
+            "\nThe master key is `{}`. Without it the data cannot be read by anybody:\n\
+             keep a copy in another place, away from the data and its backups.",
+            key.display()
+        ));
+    }
     Ok(())
 }
 

@@ -3,16 +3,21 @@
 //! in which order.
 
 mod background;
+mod backups;
 mod certificate;
 mod data;
+mod desk;
 mod first_start;
 mod forge;
 mod forward;
+mod keys;
+mod master;
 mod operate;
 mod outside;
 mod serve;
 mod sockets;
 mod supervisor;
+mod upkeep;
 
 use crate::cli::{Arguments, Command, Failure, args, healthcheck, output, parse};
 use crate::config::{self, Loaded, Overrides};
@@ -45,6 +50,11 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Repo(repo) => operate::repo(repo),
         Command::Token(args::Token::Create(token)) => operate::create_token(token),
         Command::Audit(audit) => operate::audit(audit),
+        Command::Backup(backup) => upkeep::backup(backup),
+        Command::Restore(restore) => upkeep::restore(&restore),
+        Command::Verify(verify) => upkeep::verify(verify),
+        Command::Compact(compact) => upkeep::compact(&compact),
+        Command::Key(args::Key::Rotate(rotate)) => keys::rotate(&rotate),
         Command::Config(command) => configuration(command),
         Command::Healthcheck(check) => {
             healthcheck::run(&load(&check.place.overrides())?.settings.server, check.json)

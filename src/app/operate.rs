@@ -1,15 +1,12 @@
 //! The operator's commands: through the running server's socket, or on the data
 //! itself when no server runs.
 
-use super::{data, load};
+use super::desk::Desk;
+use super::load;
 use crate::cli::admin::{self, Password, Reply, Request, TokenOrder};
 use crate::cli::args::{self, Place};
 use crate::cli::audit::{Question, Statement};
-use crate::cli::{Failure, password, socket};
-use crate::config::Settings;
-use crate::domain::Services;
-use crate::store::DataDir;
-use tokio::runtime::Runtime;
+use crate::cli::{Failure, password};
 
 /// `keywayd user …`
 pub(super) fn user(command: args::User) -> Result<(), Failure> {
@@ -72,11 +69,12 @@ pub(super) fn audit(command: args::Audit) -> Result<(), Failure> {
         }
         args::Audit::Head(head) => act(&head.place, Request::Audit(Question::Head), false),
         args::Audit::Export(export) => {
-            let mut appliance = Appliance::at(&export.place)?;
+            let loaded = load(&export.place.overrides())?;
+            let mut desk = Desk::of(&loaded.settings)?;
             let mut after = 0;
             loop {
                 let question = Question::Export { after, since: export.since };
-                let reply = appliance.ask(Request::Audit(question))?;
+                let reply = desk.ask(Request::Audit(question))?;
                 admin::show(&reply, false)?;
                 match reply {
                     Reply::Audit(Statement::Entries(piece)) if !piece.end => after = piece.last,
@@ -88,46 +86,7 @@ pub(super) fn audit(command: args::Audit) -> Result<(), Failure> {
 }
 
 fn act(place: &Place, request: Request, json: bool) -> Result<(), Failure> {
-    let reply = Appliance::at(place)?.ask(request)?;
+    let loaded = load(&place.overrides())?;
+    let reply = Desk::of(&loaded.settings)?.ask(request)?;
     admin::show(&reply, json)
-}
-
-/// The data of a place: within reach through the server that runs there, or opened by
-/// this process, from the first request on that finds no server.
-struct Appliance {
-    settings: Settings,
-    dir: DataDir,
-    opened: Option<(Runtime, Services)>,
-}
-
-impl Appliance {
-    fn at(place: &Place) -> Result<Self, Failure> {
-        let settings = load(&place.overrides())?.settings;
-        let dir = data::directory(&settings);
-        data::become_owner(&dir)?;
-        Ok(Self { settings, dir, opened: None })
-    }
-
-    fn ask(&mut self, request: Request) -> Result<Reply, Failure> {
-        if self.opened.is_none() {
-            if let Some(answer) = socket::ask(self.dir.path(), &request) {
-                return answer;
-            }
-            let runtime = super::serve::runtime()?;
-            let services = data::open(&self.settings, data::lock(&self.dir)?, None)?;
-            self.opened = Some((runtime, services));
-        }
-        match &self.opened {
-            Some((runtime, services)) => runtime.block_on(admin::execute(services, request)),
-            None => Err(Failure::ours("the data was opened and is not open")),
-        }
-    }
-}
-
-impl Drop for Appliance {
-    fn drop(&mut self) {
-        if let Some((runtime, services)) = &self.opened {
-            runtime.block_on(services.close());
-        }
-    }
 }

@@ -4,9 +4,10 @@
 //! new connections, requests under way, the operator's commands, what is still in
 //! memory, the store.
 
+use super::backups::Timetable;
 use super::forward::Forwarder;
 use super::sockets::{Passed, Sockets};
-use super::{background, certificate, data, first_start, forge, supervisor};
+use super::{background, certificate, data, first_start, forge, master, supervisor};
 use crate::base::{AccountName, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
@@ -84,16 +85,24 @@ async fn serve(
     let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &routes)
         .map_err(Failure::ours)?;
 
+    let timetable = Timetable::of(settings, Arc::new(SystemClock));
     let (tasks, quit) = (TaskTracker::new(), CancellationToken::new());
     let operators = TaskTracker::new();
     let until_quit = || quit.clone();
-    tasks.spawn(until_quit().run_until_cancelled_owned(socket.serve(services.clone(), operators.clone())));
-    background::start(services, forwarder, &tasks, &quit);
+    let socket = socket.serve(services.clone(), operators.clone(), quit.clone());
+    tasks.spawn(until_quit().run_until_cancelled_owned(socket));
+    background::start(services, forwarder, timetable, &tasks, &quit);
     tasks.spawn(until_quit().run_until_cancelled_owned(supervisor::watchdog(services.clone())));
     tasks.spawn(until_quit().run_until_cancelled_owned(certificate::keep_fresh(identity.clone(), hangups)));
     tasks.close();
     warn_about(settings);
     forge::warn_about(settings);
+    if let Some(awaited) = services.awaited_master_key().await {
+        tracing::warn!(
+            "the change of the master key is not finished: {awaited} opens the data too; start keywayd with that \
+             one, or run `keywayd key rotate` again"
+        );
+    }
     if services.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
         tracing::warn!("there is no account yet; make one with `keywayd user add --admin NAME`");
     }
@@ -183,7 +192,7 @@ fn raise_open_files() {
 }
 
 fn warn_about(settings: &Settings) {
-    if let Ok(key) = data::key_file(settings)
+    if let Some(key) = master::key_file(settings)
         && key.parent() == Some(settings.storage.data_dir.as_path())
     {
         tracing::warn!(

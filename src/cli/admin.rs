@@ -4,12 +4,14 @@
 
 use super::audit;
 use super::output::{self, Failure};
+use super::upkeep;
 use crate::base::secret::exposed;
 use crate::base::{AccountName, EnvironmentName, RepoName, Role, Scopes, SecretText, SystemClock};
 use crate::base::{Clock, Timestamp};
 use crate::domain::Services;
 use crate::domain::api_keys::{Label, NewApiKey};
 use crate::domain::operator::{AccountSummary, RepoRole};
+use crate::domain::upkeep::Pace;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -71,6 +73,8 @@ pub enum Request {
     CreateToken(TokenOrder),
     /// Ask about the audit log.
     Audit(audit::Question),
+    /// Take care of the data itself.
+    Upkeep(upkeep::Request),
 }
 
 /// A password on its way to the server.
@@ -115,13 +119,23 @@ pub enum Reply {
     },
     /// About the audit log.
     Audit(audit::Statement),
+    /// The data was taken care of.
+    Upkeep(upkeep::Reply),
 }
 
-/// Does what is asked.
+impl Request {
+    /// Whether it goes on when whoever asked for it goes away.
+    #[must_use]
+    pub const fn outlives_its_caller(&self) -> bool {
+        matches!(self, Self::Upkeep(request) if request.outlives_its_caller())
+    }
+}
+
+/// Does what is asked; `pace` is for what takes long.
 ///
 /// # Errors
 /// What the services answer.
-pub async fn execute(services: &Services, request: Request) -> Result<Reply, Failure> {
+pub async fn execute(services: &Services, request: Request, pace: Pace) -> Result<Reply, Failure> {
     let done = |text: String| Ok(Reply::Done(text));
     match request {
         Request::AddAccount { name, admin, password } => {
@@ -152,6 +166,7 @@ pub async fn execute(services: &Services, request: Request) -> Result<Reply, Fai
         Request::ListRoles => Ok(Reply::Roles(services.repo_roles().await?)),
         Request::CreateToken(order) => create_token(services, order).await,
         Request::Audit(question) => audit::answer(services, question).await.map(Reply::Audit),
+        Request::Upkeep(request) => upkeep::execute(services, request, pace).await.map(Reply::Upkeep),
     }
 }
 
@@ -213,6 +228,7 @@ pub fn show(reply: &Reply, json: bool) -> Result<(), Failure> {
         }
         Reply::Token { token, .. } => output::data(token.0.expose()),
         Reply::Audit(statement) => audit::show(statement, json)?,
+        Reply::Upkeep(reply) => upkeep::show(reply, json)?,
     }
     Ok(())
 }

@@ -2,6 +2,10 @@
 //! `--help` prints.
 #![expect(missing_docs, reason = "clap forbids comments on flattened arguments; help is tested instead")]
 
+mod upkeep;
+
+pub use upkeep::{Backup, Compact, Key, KeyPlace, KeyRotate, Restore, Verify};
+
 use super::{audit, values};
 use crate::{
     base::{AccountName, EnvironmentName, RepoName, Role, Scopes, Timestamp},
@@ -56,6 +60,13 @@ pub enum Command {
     /// Verify and export the record of who did what.
     #[command(subcommand, disable_help_subcommand = true)]
     Audit(Audit),
+    Backup(Backup),
+    Restore(Restore),
+    Verify(Verify),
+    Compact(Compact),
+    /// Change the keys that seal the data.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Key(Key),
     /// Check and show the configuration.
     #[command(subcommand, disable_help_subcommand = true)]
     Config(Config),

@@ -11,6 +11,7 @@ pub mod password;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 mod values;
 
 pub use args::{Arguments, Command, parse};

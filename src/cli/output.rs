@@ -1,9 +1,12 @@
 //! Where words go: data to standard output, so that it can be piped on; everything
 //! meant for people to standard error. A reader that has gone away is no failure.
 
+use crate::domain::upkeep::Progress;
 use crate::domain::{Error, ErrorKind};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Prints data.
 pub fn data(text: &str) {
@@ -14,6 +17,41 @@ pub fn data(text: &str) {
 /// Prints words for people.
 pub fn words(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+}
+
+/// Prints data as JSON.
+///
+/// # Errors
+/// If it does not become JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    serde_json::to_string_pretty(value).map(|text| data(&text)).map_err(Failure::ours)
+}
+
+/// Shows on a terminal how far long work is, in one line that is written over and over.
+#[derive(Default)]
+pub struct ProgressLine {
+    shown: Mutex<Option<Instant>>,
+}
+
+impl ProgressLine {
+    /// Shows it, at most a few times per second.
+    pub fn show(&self, progress: &Progress) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !somebody_looks() || shown.is_some_and(|last| last.elapsed() < Duration::from_millis(200)) {
+            return;
+        }
+        *shown = Some(Instant::now());
+        let percent = (progress.done * 100).checked_div(progress.total).unwrap_or(100).min(100);
+        let line = format!("\r\x1b[K{}: {percent} % of {} records", progress.step, progress.total);
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    /// Makes room for other words.
+    pub fn clear(&self) {
+        if self.shown.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[K");
+        }
+    }
 }
 
 /// Whether somebody is looking at what [`words`] prints.

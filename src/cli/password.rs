@@ -17,10 +17,29 @@ pub fn obtain(from_stdin: bool) -> Result<SecretText, Failure> {
             "there is no terminal to ask for a password on\n\nhint: pipe it in with `--password-stdin`",
         ));
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map(SecretText::new).map_err(Failure::ours);
-    let first = ask("Password: ")?;
+    twice("Password: ")
+}
+
+/// What is chosen now: asked for twice on the terminal, else one line of standard input.
+///
+/// # Errors
+/// If there is none, or the two differ.
+pub fn choose(prompt: &str) -> Result<SecretText, Failure> {
+    if io::stdin().is_terminal() { twice(prompt) } else { line() }
+}
+
+/// Asks on the terminal, once.
+///
+/// # Errors
+/// If there is no terminal.
+pub fn ask(prompt: &str) -> Result<SecretText, Failure> {
+    rpassword::prompt_password(prompt).map(SecretText::new).map_err(Failure::ours)
+}
+
+fn twice(prompt: &str) -> Result<SecretText, Failure> {
+    let first = ask(prompt)?;
     if ask("Again: ")? != first {
-        return Err(Failure::user("the two passwords differ; nothing was changed"));
+        return Err(Failure::user("the two differ; nothing was changed"));
     }
     Ok(first)
 }

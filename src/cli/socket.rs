@@ -1,26 +1,41 @@
 //! The running server's side door: a Unix socket in the data directory that only the
 //! directory's owner can open (0600 in a 0700 directory; the peer's user is checked as
-//! well). One request per connection: a line of JSON each way.
+//! well). One request per connection, a line of JSON; back come, while the work takes
+//! long, lines that tell how far it is, and then one with the answer.
 
 use super::admin::{self, Reply, Request};
 use super::output::Failure;
 use crate::base::SecretText;
 use crate::domain::Services;
+use crate::domain::upkeep::{Progress, Watch};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Longest request and answer, in bytes.
 const LINE_LIMIT: u64 = 16 << 20;
-/// How long a command waits for the server, and the server for a command.
+/// How long a command waits for the server to say something, and the server for a command.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the server tells how far the work is.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// What the server says.
+#[derive(Serialize, Deserialize)]
+enum Line {
+    Progress(Progress),
+    Answer(Result<Reply, Failure>),
+}
 
 /// Where the socket of a data directory is.
 #[must_use]
@@ -67,18 +82,16 @@ impl AdminSocket {
         Ok(Self { listener, path })
     }
 
-    /// Answers requests until the future is dropped; those under way are in `tasks`.
-    pub async fn serve(self, services: Services, tasks: TaskTracker) {
+    /// Answers requests until the future is dropped; those under way are in `tasks`, and
+    /// what takes long among them is called off by `quit`.
+    pub async fn serve(self, services: Services, tasks: TaskTracker, quit: CancellationToken) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) if is_welcome(&stream) => {
-                    let services = services.clone();
+                    let (services, quit) = (services.clone(), quit.clone());
                     tasks.spawn(async move {
-                        let answered = tokio::time::timeout(PATIENCE, converse(stream, &services));
-                        if !matches!(answered.await, Ok(Ok(()))) {
-                            tracing::warn!(
-                                "an operator's command was not answered; it went away or took too long"
-                            );
+                        if let Err(error) = converse(stream, &services, quit).await {
+                            tracing::warn!(%error, "an operator's command was not answered; it went away");
                         }
                     });
                 }
@@ -103,29 +116,64 @@ fn is_welcome(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own.as_raw() || peer.uid() == 0)
 }
 
-async fn converse(stream: UnixStream, services: &Services) -> io::Result<()> {
+async fn converse(stream: UnixStream, services: &Services, quit: CancellationToken) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    tokio::io::BufReader::new(reader).take(LINE_LIMIT).read_line(&mut line).await?;
+    let mut reader = tokio::io::BufReader::new(reader).take(LINE_LIMIT);
+    tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
     let line = SecretText::new(line);
-    let answer = match serde_json::from_str::<Request>(line.expose()) {
-        Ok(request) => admin::execute(services, request).await,
-        Err(_) => Err(Failure::ours(
-            "the command and the server do not understand each other; are they the same version?",
-        )),
+    let Ok(request) = serde_json::from_str::<Request>(line.expose()) else {
+        let unclear = "the command and the server do not understand each other; are they the same version?";
+        return say(&mut writer, &Line::Answer(Err(Failure::ours(unclear)))).await;
     };
-    let answer = SecretText::new(serde_json::to_string(&answer)? + "\n");
-    writer.write_all(answer.expose().as_bytes()).await
+
+    let (tell, progress) = tokio::sync::watch::channel(None);
+    let gone = CancellationToken::new();
+    let (stays, left) = (request.outlives_its_caller(), gone.clone());
+    let watch = Watch::new(move |progress| {
+        tell.send_replace(Some(progress.clone()));
+        if quit.is_cancelled() || (left.is_cancelled() && !stays) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    let work = admin::execute(services, request, watch.gently());
+    tokio::pin!(work);
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut work => break answer,
+            _ = ticks.tick() => {
+                let now = progress.borrow().clone();
+                if let Some(now) = now
+                    && !gone.is_cancelled()
+                    && say(&mut writer, &Line::Progress(now)).await.is_err()
+                {
+                    gone.cancel();
+                }
+            }
+        }
+    };
+    say(&mut writer, &Line::Answer(answer)).await
+}
+
+async fn say(writer: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
+    let line = SecretText::new(serde_json::to_string(line)? + "\n");
+    tokio::time::timeout(PATIENCE, writer.write_all(line.expose().as_bytes())).await?
 }
 
 /// Sends a request to the server of `data_dir`. `None`: no server runs there.
 ///
 /// # Errors
 /// What the server answers, or if it does not.
-pub fn ask(data_dir: &Path, request: &Request) -> Option<Result<Reply, Failure>> {
+pub fn ask(
+    data_dir: &Path,
+    request: &Request,
+    hear: &mut dyn FnMut(&Progress),
+) -> Option<Result<Reply, Failure>> {
     let path = path_in(data_dir);
     match short(data_dir).and_then(|(path, _dir)| BlockingStream::connect(path)) {
-        Ok(stream) => Some(exchange(stream, request)),
+        Ok(stream) => Some(exchange(stream, request, hear)),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => None,
             io::ErrorKind::PermissionDenied => Some(Err(Failure::user(format!(
@@ -140,16 +188,33 @@ pub fn ask(data_dir: &Path, request: &Request) -> Option<Result<Reply, Failure>>
     }
 }
 
-fn exchange(mut stream: BlockingStream, request: &Request) -> Result<Reply, Failure> {
+fn exchange(
+    mut stream: BlockingStream,
+    request: &Request,
+    hear: &mut dyn FnMut(&Progress),
+) -> Result<Reply, Failure> {
     let broken = |error: io::Error| Failure::ours(format!("the server did not answer: {error}"));
     let line = SecretText::new(serde_json::to_string(request).map_err(Failure::ours)? + "\n");
     stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
     stream.write_all(line.expose().as_bytes()).map_err(broken)?;
-    let mut answer = String::new();
-    BufReader::new(stream.take(LINE_LIMIT)).read_line(&mut answer).map_err(broken)?;
-    let answer = SecretText::new(answer);
-    let unreadable = "the server's answer makes no sense; are it and this command the same version?";
-    serde_json::from_str::<Result<Reply, Failure>>(answer.expose()).map_err(|_| Failure::ours(unreadable))?
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        (&mut reader).take(LINE_LIMIT).read_line(&mut line).map_err(broken)?;
+        let line = SecretText::new(line);
+        if line.expose().is_empty() {
+            return Err(Failure::ours("the server stopped before it answered; its log says why"));
+        }
+        match serde_json::from_str::<Line>(line.expose()) {
+            Ok(Line::Progress(progress)) => hear(&progress),
+            Ok(Line::Answer(answer)) => return answer,
+            Err(_) => {
+                return Err(Failure::ours(
+                    "the server's answer makes no sense; are it and this command the same version?",
+                ));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -165,9 +230,12 @@ mod tests {
         let socket = AdminSocket::bind(&deep).unwrap();
         let mode = fs::metadata(path_in(&deep)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let served = tokio::spawn(socket.serve(Services::in_memory(), TaskTracker::new()));
+        let served =
+            tokio::spawn(socket.serve(Services::in_memory(), TaskTracker::new(), CancellationToken::new()));
         let dir = deep.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&dir, &Request::ListAccounts)).await.unwrap();
+        let asked = tokio::task::spawn_blocking(move || ask(&dir, &Request::ListAccounts, &mut |_| {}))
+            .await
+            .unwrap();
         assert!(matches!(asked, Some(Ok(Reply::Accounts(_)))));
         served.abort();
         let _ = served.await;

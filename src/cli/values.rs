@@ -1,6 +1,7 @@
 //! Arguments become types as they are read, and what is wrong with one is said in the
 //! words of that type.
 
+use super::args::KeyPlace;
 use crate::{
     base::{AccountName, EnvironmentName, RepoName, Role, Scope, Scopes, duration, limits},
     config,
@@ -55,6 +56,18 @@ pub(super) fn label(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!("must be 1 to {} characters on one line", limits::API_KEY_NAME_CHARS_MAX))
+    }
+}
+
+/// Where a master key lies, as `KIND:PLACE` with the names of `[master_key]`.
+pub(super) fn key_place(text: &str) -> Result<KeyPlace, String> {
+    let place = text.split_once(':').filter(|(_, place)| !place.is_empty());
+    match place {
+        Some(("file", path)) => Ok(KeyPlace::File(path.into())),
+        Some(("passphrase_file", path)) => Ok(KeyPlace::PassphraseFile(path.into())),
+        Some(("credential", name)) => Ok(KeyPlace::Credential(name.to_owned())),
+        Some(("env", name)) => Ok(KeyPlace::Variable(name.to_owned())),
+        _ => Err("must be `file:PATH`, `passphrase_file:PATH`, `credential:NAME` or `env:NAME`".to_owned()),
     }
 }
 

@@ -4,10 +4,6 @@
 
 /// Keys, or whole tables, that are not supported yet.
 pub(super) const NOT_YET: &[&str] = &[
-    "master_key.credential",
-    "master_key.passphrase_file",
-    "master_key.env",
-    "backup",
     "integrations.vercel.authorize_url",
     "integrations.vercel.client_id",
     "integrations.vercel.client_secret",

@@ -1,13 +1,19 @@
-//! The master key's file: 64 hexadecimal digits (as `keywayd` writes it), or 32 raw
-//! bytes (as `head -c 32 /dev/urandom` makes it), readable by its owner alone.
+//! Where master keys and passphrases are read from. A key is 64 hexadecimal digits (as
+//! `keywayd` writes it), or 32 raw bytes (as `head -c 32 /dev/urandom` makes it); a
+//! passphrase is the first line of its file. A file has to be its owner's alone.
 
 use super::keys::{KEY_BYTES, MasterKey};
+use super::unlock::MasterSecret;
+use crate::base::SecretText;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// Longest file that is looked into, in bytes.
+const FILE_BYTES_MAX: u64 = 4096;
 
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +33,14 @@ pub enum MasterKeyError {
         "the master key file `{0}` holds characters that are not hexadecimal digits\n\nhint: a key file holds 64 hexadecimal digits or 32 raw bytes"
     )]
     NotHexadecimal(PathBuf),
+    /// Not a key, from a place that is no file.
+    #[error(
+        "what is in {0} is no master key\n\nhint: a key is 64 hexadecimal digits; `openssl rand -hex 32` makes one"
+    )]
+    NoKey(String),
+    /// A passphrase file without a passphrase.
+    #[error("the first line of `{0}` holds no passphrase (UTF-8 text)")]
+    NoPassphrase(PathBuf),
     /// Group or others have rights on it.
     #[error("the master key file `{0}` is readable by others (mode {1:04o})\n\nhint: run `chmod 600 {0}`")]
     ReadableByOthers(PathBuf, u32),
@@ -41,19 +55,29 @@ impl MasterKey {
     /// # Errors
     /// If it is missing, readable by others, or not one key.
     pub fn load(path: &Path) -> Result<Self, MasterKeyError> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => MasterKeyError::Missing(path.to_owned()),
-            _ => MasterKeyError::Io(path.to_owned(), error),
-        };
-        let file = File::open(path).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        if about.mode() & 0o077 != 0 {
-            return Err(MasterKeyError::ReadableByOthers(path.to_owned(), about.mode() & 0o7777));
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(256));
-        file.take(256).read_to_end(&mut bytes).map_err(failed)?;
-        Self::parse(&bytes).map_err(|problem| match problem {
-            Malformed::Length => MasterKeyError::WrongLength(path.to_owned(), about.len()),
+        Self::in_file(path, &read(path, true)?)
+    }
+
+    /// Reads the key from a file that the service manager made for this process. Its mode
+    /// says nothing: systemd grants access by ACL, which shows as rights of the group.
+    ///
+    /// # Errors
+    /// If it is missing or not one key.
+    pub fn load_credential(path: &Path) -> Result<Self, MasterKeyError> {
+        Self::in_file(path, &read(path, false)?)
+    }
+
+    /// The key written in `text`, which was found in `place` (words for people).
+    ///
+    /// # Errors
+    /// If it is no key.
+    pub fn from_text(place: &str, text: &SecretText) -> Result<Self, MasterKeyError> {
+        Self::parse(text.expose().trim().as_bytes()).map_err(|_| MasterKeyError::NoKey(place.to_owned()))
+    }
+
+    fn in_file(path: &Path, bytes: &[u8]) -> Result<Self, MasterKeyError> {
+        Self::parse(bytes).map_err(|problem| match problem {
+            Malformed::Length => MasterKeyError::WrongLength(path.to_owned(), bytes.len() as u64),
             Malformed::Digits => MasterKeyError::NotHexadecimal(path.to_owned()),
         })
     }
@@ -63,14 +87,20 @@ impl MasterKey {
     /// # Errors
     /// If the file exists or cannot be written.
     pub fn store_new(&self, path: &Path) -> io::Result<()> {
-        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(self.to_text().expose().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    }
+
+    /// The key as it is written: 64 hexadecimal digits.
+    #[must_use]
+    pub fn to_text(&self) -> SecretText {
+        let mut text = String::with_capacity(2 * KEY_BYTES);
         for byte in self.expose() {
             let _ = write!(text, "{byte:02x}");
         }
-        text.push('\n');
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        SecretText::new(text)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -89,6 +119,37 @@ impl MasterKey {
         }
         Ok(Self::from_bytes(*key))
     }
+}
+
+impl MasterSecret {
+    /// Reads a passphrase: the first line of a file.
+    ///
+    /// # Errors
+    /// If it is missing, readable by others, or empty.
+    pub fn load_passphrase(path: &Path) -> Result<Self, MasterKeyError> {
+        let bytes = read(path, true)?;
+        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match std::str::from_utf8(line) {
+            Ok(words) if !words.is_empty() => Ok(Self::Passphrase(SecretText::new(words.to_owned()))),
+            _ => Err(MasterKeyError::NoPassphrase(path.to_owned())),
+        }
+    }
+}
+
+fn read(path: &Path, private: bool) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => MasterKeyError::Missing(path.to_owned()),
+        _ => MasterKeyError::Io(path.to_owned(), error),
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if private && mode & 0o077 != 0 {
+        return Err(MasterKeyError::ReadableByOthers(path.to_owned(), mode));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize));
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 enum Malformed {

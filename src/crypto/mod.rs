@@ -2,7 +2,7 @@
 //! bytes and a label go in, bytes come out.
 //!
 //! ```text
-//! master key (key file)                     never in the database
+//! master key (random, or from a passphrase) never in the database
 //!   └─ seals the keyring
 //!        ├─ root keys, by generation ── seal records and vault keys
 //!        │     └─ vault keys         ── seal one vault's environments, versions, trash
@@ -19,11 +19,13 @@ pub mod master;
 pub mod password;
 pub mod session;
 pub mod token;
+pub mod unlock;
 
 pub use digest::ChainMac;
 pub use envelope::{Binding, OpenError};
-pub use keyring::{Keyring, KeyringError};
+pub use keyring::{Keyring, KeyringError, OpenedRing};
 pub use keys::{AuditKey, IndexKey, MasterKey, RootKey, SessionKey, VaultKey};
 pub use master::MasterKeyError;
 pub use password::PasswordHash;
 pub use session::SessionClaims;
+pub use unlock::{Master, MasterKeyId, MasterLabel, MasterSecret};

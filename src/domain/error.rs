@@ -117,6 +117,7 @@ impl From<StoreError> for Error {
         };
         match error {
             StoreError::Busy => busy("the server is busy writing; try again"),
+            StoreError::Stopped => Self::new(ErrorKind::Unavailable, StoreError::Stopped.to_string()),
             StoreError::Closed => busy("the server is shutting down; try again"),
             other => Self::internal(other),
         }

@@ -36,6 +36,7 @@ pub mod sessions;
 mod settings;
 pub mod sign_in;
 pub mod trash;
+pub mod upkeep;
 mod usage;
 pub mod users;
 pub mod vaults;
@@ -56,6 +57,7 @@ use passwords::Passwords;
 use roles::Roles;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use upkeep::Upkeep;
 use usage::UsageCounter;
 
 /// The product. Cheap to clone; all clones are the same appliance.
@@ -75,6 +77,7 @@ struct Inner {
     devices: Devices,
     attempts: Attempts,
     integrations: Integrations,
+    upkeep: Upkeep,
 }
 
 impl Services {
@@ -99,6 +102,7 @@ impl Services {
             devices: Devices::default(),
             attempts: Attempts::default(),
             integrations,
+            upkeep: Upkeep::default(),
         }))
     }
 

@@ -31,7 +31,7 @@ use std::ops::ControlFlow;
 pub(super) const HEAD: &[u8] = b"audit_head";
 pub(super) const BASE: &[u8] = b"audit_base";
 const MARK_BYTES: usize = 40;
-const MAC_BYTES: usize = 32;
+pub(super) const MAC_BYTES: usize = 32;
 /// Most journals whose last ordinal is remembered; some 60 bytes each.
 const JOURNALS_KNOWN: usize = 4_096;
 

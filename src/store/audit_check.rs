@@ -11,6 +11,7 @@ use super::view::View;
 use crate::base::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::ControlFlow;
 
 /// What walking the chain came to.
@@ -40,6 +41,15 @@ pub struct AuditFault {
     pub problem: String,
 }
 
+impl fmt::Display for AuditFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sequence {
+            Some(number) => write!(f, "entry {number} {}", self.problem),
+            None => f.write_str(&self.problem),
+        }
+    }
+}
+
 impl AuditFault {
     fn at(sequence: u64, problem: impl Into<String>) -> Self {
         Self { sequence: Some(sequence), problem: problem.into() }
@@ -51,7 +61,7 @@ impl AuditFault {
 }
 
 /// The walk: how far it is and what it found.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     view: View<'a>,
     last: Head,
     last_at: Option<Timestamp>,
@@ -59,9 +69,21 @@ struct Walk<'a> {
     seen: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// At the beginning of the log.
+    pub(super) fn begin(view: View<'a>) -> Result<Self, StoreError> {
+        let base = AuditLog(view).base()?;
+        Ok(Self { view, last: base, last_at: None, checkpoint: None, seen: false })
+    }
+
+    /// Whether the log ends here.
+    pub(super) fn end(&self) -> Result<(), AuditFault> {
+        let head = AuditLog(self.view).head().map_err(|error| AuditFault::of("end", &error))?;
+        self.finish(head)
+    }
+
     /// Takes the next record of the table. Either it is the next link, or the fault is told.
-    fn step(&mut self, key: &[u8], sealed: &[u8]) -> Result<Entry, AuditFault> {
+    pub(super) fn step(&mut self, key: &[u8], sealed: &[u8]) -> Result<Entry, AuditFault> {
         let due = self.last.sequence + 1;
         let Some(number) = u64::from_bytes(key) else {
             return Err(AuditFault::at(due, "a record stands here whose key is no number"));
@@ -169,19 +191,15 @@ impl AuditLog<'_> {
     /// # Errors
     /// If the engine fails, or the log is broken where entries should leave.
     pub fn prune(self, batch: &mut Batch<'_>, before: Timestamp, most: usize) -> Result<usize, StoreError> {
-        let base = self.base()?;
-        let mut walk = Walk { view: self.0, last: base, last_at: None, checkpoint: None, seen: false };
+        let mut walk = Walk::begin(self.0)?;
         let mut leaving: HashMap<Vec<u8>, (Journal, u64)> = HashMap::new();
         let mut count = 0;
-        let mut leaves = base;
+        let mut leaves = walk.last;
         self.0.tables.scan(AUDIT.name, &Span::all(), &mut |key, sealed| {
             if count == most {
                 return Ok(ControlFlow::Break(()));
             }
-            let entry = walk.step(key, sealed).map_err(|fault| {
-                let number = fault.sequence.unwrap_or_default();
-                StoreError::damaged("audit log", format!("entry {number} {}", fault.problem))
-            })?;
+            let entry = walk.step(key, sealed).map_err(|fault| StoreError::damaged("audit log", fault))?;
             if entry.at >= before {
                 return Ok(ControlFlow::Break(()));
             }

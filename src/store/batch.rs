@@ -9,6 +9,7 @@ use super::records::Entry;
 use super::tables::{Index, Table, VaultTable};
 use super::view::VaultSeal;
 use crate::crypto::{Binding, Keyring, envelope};
+use std::sync::Arc;
 
 pub(super) struct Change {
     pub(super) table: &'static str,
@@ -24,11 +25,13 @@ pub struct Batch<'a> {
     keyring: &'a Keyring,
     pub(super) changes: Vec<Change>,
     pub(super) entries: Vec<Entry>,
+    /// Keys that come into force with the commit.
+    pub(super) keyring_from_now: Option<Arc<Keyring>>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) const fn new(keyring: &'a Keyring) -> Self {
-        Self { keyring, changes: Vec::new(), entries: Vec::new() }
+        Self { keyring, changes: Vec::new(), entries: Vec::new(), keyring_from_now: None }
     }
 
     /// Writes `record` at `key`.

@@ -6,9 +6,11 @@ use super::StoreError;
 use super::keys::Span;
 use super::opened::Opened;
 use super::tables::NAMES;
+use super::view::View;
+use crate::crypto::Keyring;
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableHandle, WriteTransaction,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -44,14 +46,49 @@ pub(super) const fn definition(table: &'static str) -> Definition {
 /// finding a table by name costs as much as finding a record in it.
 pub(super) struct Snapshot {
     transaction: ReadTransaction,
+    /// The keys that open everything in this state.
+    keyring: Arc<Keyring>,
     tables: Vec<(&'static str, OnceLock<ReadTable>)>,
     opened: Arc<Opened>,
 }
 
 impl Snapshot {
-    fn of(database: &Database, opened: Arc<Opened>) -> Result<Self, StoreError> {
+    pub(super) fn of(database: &Database, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        Self::with(database, keyring, Arc::default())
+    }
+
+    fn with(database: &Database, keyring: Arc<Keyring>, opened: Arc<Opened>) -> Result<Self, StoreError> {
         let tables = NAMES.iter().map(|name| (*name, OnceLock::new())).collect();
-        Ok(Self { transaction: database.begin_read()?, tables, opened })
+        Ok(Self { transaction: database.begin_read()?, keyring, tables, opened })
+    }
+
+    pub(super) const fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// The state with its keys.
+    pub(super) fn view(&self) -> View<'_> {
+        View { tables: self, keyring: &self.keyring }
+    }
+
+    /// For a table of the engine's own words.
+    pub(super) const fn transaction(&self) -> &ReadTransaction {
+        &self.transaction
+    }
+
+    /// The names of all tables there are, known or not.
+    pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.transaction.list_tables()?.map(|table| table.name().to_owned()).collect())
+    }
+
+    /// How many records there are in `tables`.
+    pub(super) fn count<'t>(&self, tables: impl IntoIterator<Item = &'t str>) -> Result<u64, StoreError> {
+        let mut records = 0;
+        for table in tables {
+            let definition = TableDefinition::<&[u8], &[u8]>::new(table);
+            records += self.transaction.open_table(definition)?.len()?;
+        }
+        Ok(records)
     }
 
     fn table(&self, name: &'static str) -> Result<&ReadTable, StoreError> {
@@ -87,19 +124,24 @@ impl Tables for Snapshot {
 pub(super) struct Latest(RwLock<Arc<Snapshot>>);
 
 impl Latest {
-    pub(super) fn of(database: &Database) -> Result<Self, StoreError> {
-        Ok(Self(RwLock::new(Arc::new(Snapshot::of(database, Arc::default())?))))
+    pub(super) fn of(database: &Database, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        Ok(Self(RwLock::new(Arc::new(Snapshot::of(database, keyring)?))))
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Shows the state that was committed just now. `still_open`: the commit wrote to no
-    /// table of which records are kept open.
-    pub(super) fn renew(&self, database: &Database, still_open: bool) -> Result<(), StoreError> {
+    /// Shows the state that was committed just now, which is opened by `keyring`.
+    /// `still_open`: the commit wrote to no table of which records are kept open.
+    pub(super) fn renew(
+        &self,
+        database: &Database,
+        keyring: Arc<Keyring>,
+        still_open: bool,
+    ) -> Result<(), StoreError> {
         let opened = if still_open { Arc::clone(&self.snapshot().opened) } else { Arc::default() };
-        let fresh = Arc::new(Snapshot::of(database, opened)?);
+        let fresh = Arc::new(Snapshot::with(database, keyring, opened)?);
         let stale = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), fresh);
         drop(stale);
         Ok(())

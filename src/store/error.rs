@@ -1,7 +1,9 @@
 //! What can go wrong with the file.
 
-use crate::crypto::{KeyringError, OpenError};
-use std::path::PathBuf;
+use super::verify::Findings;
+use crate::crypto::{KeyringError, MasterKeyId, MasterLabel, OpenError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A failed read or write.
@@ -27,6 +29,9 @@ pub enum StoreError {
     /// The code that prepared a write panicked; nothing of it was written.
     #[error("the preparation of a write panicked")]
     Panicked,
+    /// Long work was called off.
+    #[error("stopped before it was finished")]
+    Stopped,
 }
 
 impl StoreError {
@@ -71,9 +76,18 @@ pub enum OpenStoreError {
     Exists(PathBuf),
     /// The master key belongs to other data.
     #[error(
-        "the master key does not belong to this data (`{0}`)\n\nhint: the file was sealed with another key; find the key that was made with it"
+        "{} does not open `{path}`; it needs {}\n\nhint: give the key that was in force when the file was written; `keywayd key rotate` keeps old key files under their id",
+        given_key(*given),
+        needed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
     )]
-    WrongMasterKey(PathBuf),
+    WrongMasterKey {
+        /// The file.
+        path: PathBuf,
+        /// Which key was tried; `None` for a passphrase.
+        given: Option<MasterKeyId>,
+        /// Which would do.
+        needed: Vec<MasterLabel>,
+    },
     /// Not a database, or a damaged one.
     #[error(
         "the database `{0}` is damaged or is no keywayd database: {1}\n\nhint: keep the file as it is and restore a backup elsewhere"
@@ -96,10 +110,97 @@ pub enum OpenStoreError {
 }
 
 impl OpenStoreError {
-    pub(super) fn keyring(path: &std::path::Path, error: KeyringError) -> Self {
+    pub(super) fn keyring(path: &Path, error: KeyringError) -> Self {
         match error {
-            KeyringError::WrongMasterKey => Self::WrongMasterKey(path.to_owned()),
-            damaged @ KeyringError::Damaged(_) => Self::Damaged(path.to_owned(), damaged.to_string()),
+            KeyringError::WrongMasterKey { given, needed } => {
+                Self::WrongMasterKey { path: path.to_owned(), given, needed }
+            }
+            KeyringError::Damaged(problem) => {
+                Self::Damaged(path.to_owned(), format!("the keyring record is damaged ({problem})"))
+            }
         }
     }
+}
+
+fn given_key(id: Option<MasterKeyId>) -> String {
+    id.map_or("the passphrase".to_owned(), |id| format!("the master key with id `{id}`"))
+}
+
+/// Why a backup, or another copy of the database, was not made, read or put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// There is such a file already.
+    #[error("`{0}` exists already; nothing was changed")]
+    Exists(PathBuf),
+    /// The disk is full.
+    #[error(
+        "there is no room for `{0}`: the disk or a quota is full\n\nhint: nothing was changed; make room, or write to another disk"
+    )]
+    Full(PathBuf),
+    /// The operating system says no.
+    #[error("cannot write `{0}`: {1}")]
+    Write(PathBuf, std::io::Error),
+    /// The file cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenStoreError),
+    /// The file opens, but not all that is in it is sound.
+    #[error("`{path}` is not sound, and nothing was changed: {}", findings.summary())]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        findings: Findings,
+    },
+    /// The file differs from what was to be copied.
+    #[error("`{path}` holds {found} records instead of {expected}; it was removed")]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// Records in it.
+        found: u64,
+        /// Records that should be.
+        expected: u64,
+    },
+    /// Reading the database failed, or the work was called off.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FileError {
+    /// A failed operation on `path`.
+    pub(super) fn io(path: &Path, error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full(path.to_owned())
+            }
+            _ => Self::Write(path.to_owned(), error),
+        }
+    }
+
+    /// A failed write to the database at `path`.
+    pub(super) fn engine(path: &Path, error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => Self::io(path, error),
+            other => Self::Store(other.into()),
+        }
+    }
+}
+
+/// Why a key was not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The new master key is one that opens the data already.
+    #[error("the new master key is one that opens the data already ({0}); nothing was changed")]
+    Same(MasterLabel),
+    /// A change of the master key has not come to its end.
+    #[error(
+        "the change to {0} is not finished: keywayd runs with an older master key\n\nhint: start keywayd with the new one, or change the master key once more with `keywayd key rotate`"
+    )]
+    Unfinished(MasterLabel),
+    /// Somebody is at it.
+    #[error("a rotation is under way already")]
+    UnderWay,
+    /// The store failed, or the work was called off.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

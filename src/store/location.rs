@@ -36,6 +36,18 @@ impl DataDir {
         self.0.join("keyway.redb")
     }
 
+    /// A file beside the database, for a copy in the making.
+    pub(super) fn draft(&self, purpose: &str) -> PathBuf {
+        self.0.join(format!("keyway.redb.{purpose}"))
+    }
+
+    /// Removes copies that a killed process did not finish.
+    pub(super) fn clear_drafts(&self, _lock: &DataDirLock) {
+        for purpose in ["new", "restoring", "compacting"] {
+            let _ = fs::remove_file(self.draft(purpose));
+        }
+    }
+
     /// Makes the directory if it is not there.
     ///
     /// # Errors

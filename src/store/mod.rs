@@ -9,8 +9,10 @@
 
 mod audit;
 mod audit_check;
+mod backup;
 mod batch;
 mod codec;
+mod copy;
 mod engine;
 mod error;
 mod keys;
@@ -20,20 +22,26 @@ mod opened;
 mod overlay;
 mod queue;
 pub mod records;
+mod rotate;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
+mod watch;
 mod writer;
 
 pub use audit::{AuditLog, Head, Journal};
 pub use audit_check::{AuditFault, AuditReport};
+pub use backup::{BackupFile, BackupMade, Installed};
 pub use batch::Batch;
 pub use codec::{InPlace, Record};
-pub use error::{OpenStoreError, StoreError};
+pub use error::{FileError, OpenStoreError, RotateError, StoreError};
 pub use keys::{Span, TableKey};
 pub use location::{DataDir, DataDirLock};
+pub use verify::Findings;
 pub use view::{VaultSeal, View};
+pub use watch::{Pace, Progress, Watch};
 
 use crate::crypto::Keyring;
 use audit::End;
@@ -41,6 +49,7 @@ use engine::Latest;
 use queue::Queue;
 use records::Entry;
 use redb::{Database, ReadableDatabase};
+use rotate::Masters;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -51,7 +60,10 @@ use writer::{Job, Work, Writer};
 pub struct Store {
     latest: Arc<Latest>,
     database: Arc<Database>,
-    keyring: Arc<Keyring>,
+    /// Taken for as long as the keyring is being changed.
+    masters: tokio::sync::Mutex<Masters>,
+    /// Taken for as long as records are being sealed anew.
+    resealing: tokio::sync::Mutex<()>,
     failed: Arc<AtomicBool>,
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -62,17 +74,16 @@ impl Store {
     fn run(
         database: Database,
         latest: Latest,
-        keyring: Keyring,
+        masters: Masters,
         head: Head,
         lock: Option<DataDirLock>,
     ) -> Self {
-        let (database, latest, keyring) = (Arc::new(database), Arc::new(latest), Arc::new(keyring));
+        let (database, latest) = (Arc::new(database), Arc::new(latest));
         let failed = Arc::new(AtomicBool::new(false));
         let queue = Arc::new(Queue::default());
         let writer = Writer {
             database: Arc::clone(&database),
             latest: Arc::clone(&latest),
-            keyring: Arc::clone(&keyring),
             failed: Arc::clone(&failed),
             end: End::at(head),
         };
@@ -81,13 +92,22 @@ impl Store {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(jobs))
             .expect("a process that is starting can start a thread");
-        Self { latest, database, keyring, failed, queue, writer: Mutex::new(Some(thread)), _lock: lock }
+        Self {
+            latest,
+            database,
+            masters: tokio::sync::Mutex::new(masters),
+            resealing: tokio::sync::Mutex::default(),
+            failed,
+            queue,
+            writer: Mutex::new(Some(thread)),
+            _lock: lock,
+        }
     }
 
-    /// The keys under which names are looked up.
+    /// The keys in force.
     #[must_use]
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
+    pub fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(self.latest.snapshot().keyring())
     }
 
     /// Reads from one consistent snapshot. Takes microseconds as long as `read` looks
@@ -96,8 +116,7 @@ impl Store {
     /// # Errors
     /// What `read` fails with.
     pub fn read<T, E>(&self, read: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
-        let snapshot = self.latest.snapshot();
-        read(View { tables: &*snapshot, keyring: &self.keyring })
+        read(self.latest.snapshot().view())
     }
 
     /// Hands `job` to the writer and waits for its commit. The job reads the present

@@ -5,23 +5,25 @@ use super::audit::Head;
 use super::engine::{Latest, definition};
 use super::error::{OpenStoreError, StoreError};
 use super::overlay::Overlay;
+use super::rotate::Masters;
 use super::tables::{META, NAMES};
-use super::view::View;
 use super::{DataDir, DataDirLock, Store};
-use crate::crypto::{Keyring, MasterKey};
+use crate::crypto::{Keyring, MasterSecret, OpenedRing};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The shape of the file. Raised when tables or records change in a way that needs a
 /// migration; a new table alone does not.
 const SCHEMA: u32 = 1;
-const SCHEMA_KEY: &[u8] = b"schema";
+pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 /// The version of keywayd that last opened the file for writing.
-const WRITER_KEY: &[u8] = b"written_by";
-const KEYRING_KEY: &[u8] = b"keyring";
+pub(super) const WRITER_KEY: &[u8] = b"written_by";
+pub(super) const KEYRING_KEY: &[u8] = b"keyring";
 
 impl Store {
     /// Makes the database of a new appliance and opens it. An unfinished attempt
@@ -32,13 +34,13 @@ impl Store {
     pub fn create(
         dir: &DataDir,
         lock: DataDirLock,
-        master: &MasterKey,
+        master: &MasterSecret,
         cache_bytes: usize,
     ) -> Result<Self, OpenStoreError> {
         if dir.has_database()? {
             return Err(OpenStoreError::Exists(dir.path().to_owned()));
         }
-        let unfinished = dir.path().join("keyway.redb.new");
+        let unfinished = dir.draft("new");
         let io_failed = |error| OpenStoreError::Io(unfinished.clone(), error);
         let file = OpenOptions::new()
             .read(true)
@@ -50,7 +52,8 @@ impl Store {
             .map_err(io_failed)?;
         let backend = FileBackend::new(file).map_err(|e| refused(&unfinished, e))?;
         let database = open_backend(&unfinished, backend, cache_bytes)?;
-        initialise(&database, &Keyring::generate().seal(master)).map_err(|e| damaged(&unfinished, e))?;
+        initialise(&database, &Keyring::generate().seal(&[master.master(1)]))
+            .map_err(|e| damaged(&unfinished, e))?;
         drop(database);
         fs::rename(&unfinished, dir.database()).map_err(io_failed)?;
         dir.sync().map_err(|error| OpenStoreError::Io(dir.path().to_owned(), error))?;
@@ -65,7 +68,7 @@ impl Store {
     pub fn open(
         dir: &DataDir,
         lock: DataDirLock,
-        master: &MasterKey,
+        master: &MasterSecret,
         cache_bytes: usize,
     ) -> Result<Self, OpenStoreError> {
         let path = dir.database();
@@ -74,61 +77,79 @@ impl Store {
         }
         let io_failed = |error| OpenStoreError::Io(path.clone(), error);
         let probe = Overlay::new(File::open(&path).map_err(io_failed)?).map_err(io_failed)?;
-        admit(&open_backend(&path, probe, cache_bytes)?, &path, master)?;
-        let database = builder(cache_bytes).open(&path).map_err(|e| refused(&path, e))?;
-        Self::start(database, &path, Some(lock), master)
+        let opened = admit(&open_backend(&path, probe, cache_bytes)?, &path, master)?;
+        dir.clear_drafts(&lock);
+        let database = unbroken(&path, || builder(cache_bytes).open(&path).map_err(|e| refused(&path, e)))?;
+        Self::start(database, &path, Some(lock), opened)
     }
 
     /// Opens a database that lies in `backend`; tests make it fail.
     #[cfg(test)]
     pub(super) fn open_in(
         backend: impl StorageBackend,
-        master: &MasterKey,
+        master: &MasterSecret,
         keyring: Option<&Keyring>,
     ) -> Result<Self, OpenStoreError> {
         let path = Path::new("test backend");
         let database = open_backend(path, backend, 1 << 20)?;
         if let Some(keyring) = keyring {
-            initialise(&database, &keyring.seal(master)).map_err(|e| damaged(path, e))?;
+            initialise(&database, &keyring.seal(&[master.master(1)])).map_err(|e| damaged(path, e))?;
         }
-        Self::start(database, path, None, master)
+        let opened = admit(&database, path, master)?;
+        Self::start(database, path, None, opened)
     }
 
     /// A fresh database that is gone when closed.
     #[cfg(test)]
     pub(crate) fn in_memory() -> Self {
         let (backend, keyring) = (redb::backends::InMemoryBackend::new(), Keyring::generate());
-        Self::open_in(backend, &MasterKey::generate(), Some(&keyring)).unwrap()
+        let master = MasterSecret::Key(crate::crypto::MasterKey::generate());
+        Self::open_in(backend, &master, Some(&keyring)).unwrap()
     }
 
     fn start(
         database: Database,
         path: &Path,
         lock: Option<DataDirLock>,
-        master: &MasterKey,
+        opened: OpenedRing,
     ) -> Result<Self, OpenStoreError> {
-        let keyring = admit(&database, path, master)?;
+        let superseded = !opened.older.is_empty() && opened.newer.is_empty();
+        let (keyring, masters) = Masters::of(opened);
         prepare(&database).map_err(|e| damaged(path, e))?;
         let unreadable = |error: StoreError| OpenStoreError::Damaged(path.to_owned(), error.to_string());
-        let latest = Latest::of(&database).map_err(unreadable)?;
-        let view = View { tables: &*latest.snapshot(), keyring: &keyring };
-        let head = Head::to_continue(view).map_err(unreadable)?;
-        Ok(Self::run(database, latest, keyring, head, lock))
+        if superseded {
+            // The operator has come over to the newer master key: the older ones are done.
+            settle(&database, &keyring.seal(&masters.known)).map_err(|e| damaged(path, e))?;
+        }
+        let latest = Latest::of(&database, Arc::new(keyring)).map_err(unreadable)?;
+        let head = Head::to_continue(latest.snapshot().view()).map_err(unreadable)?;
+        Ok(Self::run(database, latest, masters, head, lock))
     }
 }
 
-fn builder(cache_bytes: usize) -> Builder {
+pub(super) fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
     builder
 }
 
-fn open_backend(
+pub(super) fn open_backend(
     path: &Path,
     backend: impl StorageBackend,
     cache_bytes: usize,
 ) -> Result<Database, OpenStoreError> {
-    builder(cache_bytes).create_with_backend(backend).map_err(|e| refused(path, e))
+    unbroken(path, || builder(cache_bytes).create_with_backend(backend).map_err(|e| refused(path, e)))
+}
+
+/// Calls `open`, whatever the file holds: where the engine finds pages that it cannot
+/// have written, it panics.
+pub(super) fn unbroken<T>(
+    path: &Path,
+    open: impl FnOnce() -> Result<T, OpenStoreError>,
+) -> Result<T, OpenStoreError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+        Err(OpenStoreError::Damaged(path.to_owned(), "its pages make no sense".to_owned()))
+    })
 }
 
 /// Writes what every database has from its first moment.
@@ -144,7 +165,19 @@ fn initialise(database: &Database, keyring: &[u8]) -> Result<(), redb::Error> {
 }
 
 /// The keyring, if the file is one we can serve and the key is the right one.
-fn admit(database: &Database, path: &Path, master: &MasterKey) -> Result<Keyring, OpenStoreError> {
+pub(super) fn admit(
+    database: &Database,
+    path: &Path,
+    master: &MasterSecret,
+) -> Result<OpenedRing, OpenStoreError> {
+    unbroken(path, || admit_whole(database, path, master))
+}
+
+fn admit_whole(
+    database: &Database,
+    path: &Path,
+    master: &MasterSecret,
+) -> Result<OpenedRing, OpenStoreError> {
     let foreign =
         |_| OpenStoreError::Damaged(path.to_owned(), "its tables are not those of keywayd".to_owned());
     let transaction = database.begin_read().map_err(|e| damaged(path, e.into()))?;
@@ -181,6 +214,14 @@ fn prepare(database: &Database) -> Result<(), redb::Error> {
         transaction.open_table(definition(name))?;
     }
     transaction.open_table(definition(META))?.insert(WRITER_KEY, version)?;
+    Ok(transaction.commit()?)
+}
+
+/// Writes the keyring's record anew.
+fn settle(database: &Database, record: &[u8]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(definition(META))?.insert(KEYRING_KEY, record)?;
     Ok(transaction.commit()?)
 }
 

@@ -4,7 +4,8 @@
 //! Keys are ids, sequence numbers and keyed hashes, never names. The first group is
 //! sealed by the root key, the second by the key of the vault it belongs to.
 
-use super::codec::Record;
+use super::StoreError;
+use super::codec::{self, Record};
 use super::keys::TableKey;
 use super::records::{
     ApiKey, ApiKeyUsage, Connection, DeviceCode, Entry, Environment, ForgeGrant, Grant, Link, PendingSignIn,
@@ -44,7 +45,33 @@ macro_rules! catalogue {
 
         /// Every table's name.
         pub(super) const NAMES: &[&str] = &[META, $($name),+];
+
+        /// What holds for every table but [`META`], for work that goes through all of them.
+        pub(super) const SHEETS: &[Sheet] = &[$($kind::<$($shape),+>::sheet($name)),+];
     };
+}
+
+/// Whose key seals a table's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SealedBy {
+    /// The root key.
+    Root,
+    /// The key of the vault whose id the record's key begins with.
+    Vault,
+    /// Nobody's: it has keys only.
+    Nobody,
+}
+
+/// A table without its types.
+pub(super) struct Sheet {
+    pub(super) name: &'static str,
+    /// What people call its records.
+    pub(super) kind: &'static str,
+    pub(super) sealed_by: SealedBy,
+    /// Whether these bytes are a key of it.
+    pub(super) is_key: fn(&[u8]) -> bool,
+    /// Whether these bytes, after unsealing, are a record of it.
+    pub(super) decodes: fn(&[u8]) -> Result<(), StoreError>,
 }
 
 /// Schema version, sealed keyring, audit head: what is needed before records can be read.
@@ -124,8 +151,35 @@ catalogue! {
 
 impl<K: TableKey, R: Record> Table<K, R> {
     pub(super) const KIND: &'static str = R::KIND;
+
+    const fn sheet(name: &'static str) -> Sheet {
+        Sheet { name, kind: R::KIND, sealed_by: SealedBy::Root, is_key: is_key::<K>, decodes: decodes::<R> }
+    }
 }
 
 impl<K: TableKey, R: Record> VaultTable<K, R> {
     pub(super) const KIND: &'static str = R::KIND;
+
+    const fn sheet(name: &'static str) -> Sheet {
+        Sheet { name, kind: R::KIND, sealed_by: SealedBy::Vault, is_key: is_key::<K>, decodes: decodes::<R> }
+    }
+}
+
+impl<K: TableKey> Index<K> {
+    const fn sheet(name: &'static str) -> Sheet {
+        let kind = "index entry";
+        Sheet { name, kind, sealed_by: SealedBy::Nobody, is_key: is_key::<K>, decodes: is_empty }
+    }
+}
+
+fn is_key<K: TableKey>(bytes: &[u8]) -> bool {
+    K::from_bytes(bytes).is_some()
+}
+
+fn decodes<R: Record>(bytes: &[u8]) -> Result<(), StoreError> {
+    codec::decode::<R>(bytes).map(drop)
+}
+
+fn is_empty(bytes: &[u8]) -> Result<(), StoreError> {
+    if bytes.is_empty() { Ok(()) } else { Err(StoreError::damaged("index entry", "it holds a value")) }
 }

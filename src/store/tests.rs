@@ -7,7 +7,7 @@ use super::tables::{PROGRESS, USERS};
 use super::*;
 use crate::base::ids::UserId;
 use crate::base::{AccountName, Timestamp};
-use crate::crypto::MasterKey;
+use crate::crypto::{MasterKey, MasterSecret};
 use redb::backends::InMemoryBackend;
 
 fn user(number: u64) -> User {
@@ -27,8 +27,12 @@ async fn put(store: &Store, user: User) -> Result<(), StoreError> {
 
 #[tokio::test]
 async fn what_was_written_is_read_back() {
-    let store =
-        Store::open_in(InMemoryBackend::new(), &MasterKey::generate(), Some(&Keyring::generate())).unwrap();
+    let store = Store::open_in(
+        InMemoryBackend::new(),
+        &MasterSecret::Key(MasterKey::generate()),
+        Some(&Keyring::generate()),
+    )
+    .unwrap();
     let alice = user(1);
     put(&store, alice.clone()).await.unwrap();
     let found = store.read(|view| view.find(&USERS, alice.id)).unwrap().unwrap();
@@ -60,8 +64,12 @@ async fn what_is_kept_open_is_never_out_of_date() {
 
 #[tokio::test]
 async fn a_refused_or_panicking_job_leaves_its_neighbours_alone() {
-    let store =
-        Store::open_in(InMemoryBackend::new(), &MasterKey::generate(), Some(&Keyring::generate())).unwrap();
+    let store = Store::open_in(
+        InMemoryBackend::new(),
+        &MasterSecret::Key(MasterKey::generate()),
+        Some(&Keyring::generate()),
+    )
+    .unwrap();
     let (alice, bob, carol) = (user(1), user(2), user(3));
     let (alice_id, bob_id, carol_id) = (alice.id, bob.id, carol.id);
     let (first, second, third, fourth) = tokio::join!(
@@ -84,8 +92,12 @@ async fn a_refused_or_panicking_job_leaves_its_neighbours_alone() {
 /// scan, and the writer's tables could be borrowed only once at a time.
 #[tokio::test]
 async fn a_scan_in_the_writer_may_look_things_up() {
-    let store =
-        Store::open_in(InMemoryBackend::new(), &MasterKey::generate(), Some(&Keyring::generate())).unwrap();
+    let store = Store::open_in(
+        InMemoryBackend::new(),
+        &MasterSecret::Key(MasterKey::generate()),
+        Some(&Keyring::generate()),
+    )
+    .unwrap();
     put(&store, user(1)).await.unwrap();
     let again = |view: View<'_>, _: &mut Batch<'_>| {
         let mut found = 0;

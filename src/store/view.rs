@@ -39,6 +39,19 @@ impl VaultSeal {
         &self.keys
     }
 
+    /// The plaintext of a record of this vault.
+    pub(super) fn unseal(
+        &self,
+        table: &'static str,
+        kind: &'static str,
+        key: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let unopened = |problem| StoreError::unopened(kind, problem);
+        let vault_key = self.key_for(sealed).map_err(unopened)?;
+        envelope::open(vault_key, Binding { table, key }, sealed).map_err(unopened)
+    }
+
     fn key_for(&self, sealed: &[u8]) -> Result<&VaultKey, crate::crypto::OpenError> {
         let wanted = envelope::generation(sealed)?;
         let found = self.keys.0.iter().rev().find(|(generation, _)| *generation == wanted);
@@ -163,7 +176,7 @@ impl<'a> View<'a> {
     ) -> Result<Option<T>, StoreError> {
         let (mut see, mut seen) = (Some(see), None);
         self.tables.get(table.name, &key.to_bytes(), &mut |key, sealed| {
-            let plain = unseal_in(seal, table, key, sealed)?;
+            let plain = seal.unseal(table.name, VaultTable::<K, R>::KIND, key, sealed)?;
             seen = see.take().map(|see| codec::look::<R, T>(&plain, see)).transpose()?;
             Ok(ControlFlow::Break(()))
         })?;
@@ -229,19 +242,7 @@ fn open_in<K: TableKey, R: Record>(
     key: &[u8],
     sealed: &[u8],
 ) -> Result<R, StoreError> {
-    codec::decode(&unseal_in(seal, table, key, sealed)?)
-}
-
-/// The plaintext of a record under its vault's key.
-fn unseal_in<K: TableKey, R: Record>(
-    seal: &VaultSeal,
-    table: &VaultTable<K, R>,
-    key: &[u8],
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let unopened = |problem| StoreError::unopened(VaultTable::<K, R>::KIND, problem);
-    let vault_key = seal.key_for(sealed).map_err(unopened)?;
-    envelope::open(vault_key, Binding { table: table.name, key }, sealed).map_err(unopened)
+    codec::decode(&seal.unseal(table.name, VaultTable::<K, R>::KIND, key, sealed)?)
 }
 
 fn parse_key<K: TableKey>(key: &[u8], kind: &'static str) -> Result<K, StoreError> {

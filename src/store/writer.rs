@@ -42,7 +42,6 @@ pub(super) struct Job {
 pub(super) struct Writer {
     pub(super) database: Arc<Database>,
     pub(super) latest: Arc<Latest>,
-    pub(super) keyring: Arc<Keyring>,
     pub(super) failed: Arc<AtomicBool>,
     pub(super) end: End,
 }
@@ -72,8 +71,10 @@ impl Writer {
     fn commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<(), StoreError> {
         let before = self.end.head();
         match self.try_commit(jobs) {
-            Ok(Committed::Nothing) => Ok(()),
-            Ok(committed) => self.latest.renew(&self.database, committed == Committed::Aside),
+            Ok((Committed::Nothing, _)) => Ok(()),
+            Ok((committed, keyring)) => {
+                self.latest.renew(&self.database, keyring, committed == Committed::Aside)
+            }
             Err(error) => {
                 self.end.rewind(before);
                 Err(error)
@@ -81,19 +82,30 @@ impl Writer {
         }
     }
 
-    fn try_commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<Committed, StoreError> {
+    /// What the commit wrote to, and the keys that open it.
+    fn try_commit(
+        &mut self,
+        jobs: &mut [(Job, Verdict)],
+    ) -> Result<(Committed, Arc<Keyring>), StoreError> {
         let mut transaction = self.database.begin_write()?;
         // After a crash the file opens at once instead of after a walk through all of it.
         transaction.set_quick_repair(true);
         let before = self.end.head();
+        // Keys that come into force with this group seal nothing before the next.
+        let keyring = Arc::clone(self.latest.snapshot().keyring());
+        let mut in_force = Arc::clone(&keyring);
         let tables = Writing::new(&transaction);
         let mut committed = Committed::Nothing;
         for (job, verdict) in jobs {
-            let mut batch = Batch::new(&self.keyring);
-            let view = View { tables: &tables, keyring: &self.keyring };
+            let mut batch = Batch::new(&keyring);
+            let view = View { tables: &tables, keyring: &keyring };
             match catch_unwind(AssertUnwindSafe(|| job.work.check(view, &mut batch))) {
                 Ok(true) => {
-                    committed = committed.max(apply(batch, &tables, &self.keyring, &mut self.end)?);
+                    if let Some(fresh) = batch.keyring_from_now.take() {
+                        in_force = fresh;
+                        committed = Committed::Kept;
+                    }
+                    committed = committed.max(apply(batch, &tables, &keyring, &mut self.end)?);
                 }
                 Ok(false) => {}
                 Err(_) => *verdict = Verdict::Panicked,
@@ -102,14 +114,14 @@ impl Writer {
         if committed == Committed::Nothing {
             drop(tables);
             transaction.abort()?;
-            return Ok(committed);
+            return Ok((committed, keyring));
         }
         if self.end.head() != before {
-            self.end.head().save(&tables, &self.keyring)?;
+            self.end.head().save(&tables, &keyring)?;
         }
         drop(tables);
         transaction.commit()?;
-        Ok(committed)
+        Ok((committed, in_force))
     }
 }
 

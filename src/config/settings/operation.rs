@@ -29,7 +29,8 @@ declare! {
         file: PathBuf = "./keyway-data/master.key";
         /// Name of a systemd credential that holds the key.
         credential: Option<String>, like "keywayd-master-key";
-        /// File with a passphrase, from which the key is derived.
+        /// File with a passphrase, from which the key is derived. If it is not there and keywayd is
+        /// started on a terminal, it asks.
         passphrase_file: Option<PathBuf>, like "/etc/keywayd/passphrase";
         /// Name of an environment variable that holds the key.
         env: Option<String>, like "KEYWAYD_ROOT_KEY";
@@ -78,7 +79,8 @@ declare! {
 declare! {
     /// `[backup]`: copies of the database, taken while serving.
     Backup {
-        /// Directory for them, best on another disk. Without it there are none.
+        /// Directory for them, best on another disk. Without it there are none. Each is verified, and
+        /// the log says so when the last good one is older than two of them should be.
         dir: Option<PathBuf>, like "/var/backups/keywayd";
         /// Time between two copies.
         every: Duration = "24h", from "1m" to "365d";

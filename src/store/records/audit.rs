@@ -144,6 +144,12 @@ actions! {
     SyncStarted = "sync_started";
     /// An environment was synchronised with a service.
     SecretsSynced = "secrets_synced";
+    /// A backup was taken.
+    BackupTaken = "backup_taken";
+    /// A backup was put in the database's place.
+    BackupRestored = "backup_restored";
+    /// Keys were replaced.
+    KeysRotated = "keys_rotated";
 }
 
 /// With what somebody showed who they are.

@@ -1,0 +1,228 @@
+//! Copies of the database: backups taken while serving, and putting one back. A copy is
+//! written beside its final name, verified there, and only then given the name, so that
+//! under the name there is a whole and sound file or none. It holds the sealed records
+//! and the sealed keyring; the master key is not in it.
+
+use super::copy::{Draft, Replaced, copy, sync_parent};
+use super::engine::Snapshot;
+use super::error::{FileError, OpenStoreError, StoreError};
+use super::open::{KEYRING_KEY, admit, open_backend, unbroken};
+use super::overlay::Overlay;
+use super::verify::{Findings, walk};
+use super::view::View;
+use super::watch::Pace;
+use super::{DataDir, DataDirLock, Store};
+use crate::crypto::{Keyring, Master, MasterSecret, OpenedRing};
+use redb::Database;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Memory for a file that is only looked at, in bytes.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// A backup that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupMade {
+    /// Its length, in bytes.
+    pub bytes: u64,
+    /// How many records it holds.
+    pub records: u64,
+}
+
+/// A file that was put in the database's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// How many records it holds.
+    pub records: u64,
+    /// Its length, in bytes.
+    pub bytes: u64,
+    /// Where the database is now that was there before.
+    pub replaced: Option<PathBuf>,
+}
+
+impl Store {
+    /// Copies the present state to a new file at `path`, while others go on reading and
+    /// writing, and verifies the copy. Takes its time: for a thread of its own.
+    ///
+    /// # Errors
+    /// If the file exists, cannot be written, or the database is not sound.
+    pub fn backup(&self, path: &Path, pace: &Pace) -> Result<BackupMade, FileError> {
+        if fs::exists(path).map_err(|error| FileError::io(path, error))? {
+            return Err(FileError::Exists(path.to_owned()));
+        }
+        let draft = copied(&self.latest.snapshot(), with_suffix(path, ".partial"), None, pace)?;
+        let made = BackupMade { bytes: draft.bytes, records: draft.records };
+        draft.file.keep_as(path)?;
+        Ok(made)
+    }
+
+    /// Looks at every record of the present state. Takes its time: for a thread of its own.
+    ///
+    /// # Errors
+    /// If there is no snapshot to be had, or the work is called off; what is damaged is
+    /// a finding.
+    pub fn verify(&self, pace: &Pace) -> Result<Findings, StoreError> {
+        walk(&self.latest.snapshot(), pace)
+    }
+}
+
+/// A database file that is looked at and not changed: a backup, or the database of an
+/// appliance that does not run.
+pub struct BackupFile {
+    path: PathBuf,
+    database: Database,
+    keyring: Arc<Keyring>,
+    master: Master,
+    /// Whether older master keys open it too, which are done for.
+    superseded: bool,
+}
+
+impl BackupFile {
+    /// Opens the file with the master key it was sealed with.
+    ///
+    /// # Errors
+    /// If it is missing, foreign, damaged, too new, or needs another master key.
+    pub fn open(path: &Path, secret: &MasterSecret) -> Result<Self, OpenStoreError> {
+        let io_failed = |error| OpenStoreError::Io(path.to_owned(), error);
+        let file = File::open(path).map_err(io_failed)?;
+        if !file.metadata().map_err(io_failed)?.is_file() {
+            return Err(OpenStoreError::Damaged(path.to_owned(), "it is no file".to_owned()));
+        }
+        let database = open_backend(path, Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
+        let OpenedRing { ring, master, older, newer } = admit(&database, path, secret)?;
+        let superseded = !older.is_empty() && newer.is_empty();
+        Ok(Self { path: path.to_owned(), database, keyring: Arc::new(ring), master, superseded })
+    }
+
+    /// Looks at every page and every record.
+    ///
+    /// # Errors
+    /// If the work is called off; what is damaged is a finding.
+    pub fn verify(&mut self, pace: &Pace) -> Result<Findings, FileError> {
+        let mut findings = Findings::default();
+        let path = self.path.clone();
+        match unbroken(&path, || Ok(self.database.check_integrity())) {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => findings.note("the file's own bookkeeping does not fit its pages".to_owned()),
+            Ok(Err(error)) => findings.note(format!("its pages are damaged: {error}")),
+            Err(_) => findings.note("its pages are damaged".to_owned()),
+        }
+        if !findings.is_sound() {
+            return Ok(findings);
+        }
+        Ok(walk(&self.snapshot()?, pace)?)
+    }
+
+    /// Reads from the file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or `read` fails.
+    pub fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
+        read(self.snapshot()?.view())
+    }
+
+    /// Makes this file the database of `dir`, with another session key, so that what
+    /// was signed before is void. A database that is there is moved aside, to a name
+    /// that ends in `stamp`; without `replace` that is an error.
+    ///
+    /// # Errors
+    /// If there is a database and it is not to be replaced, or the disk refuses. Then
+    /// the directory holds what it held before.
+    pub fn install(
+        self,
+        dir: &DataDir,
+        _lock: &DataDirLock,
+        replace: Option<&str>,
+        pace: &Pace,
+    ) -> Result<Installed, FileError> {
+        let there = dir.has_database()?;
+        if there && replace.is_none() {
+            return Err(FileError::Exists(dir.database()));
+        }
+        let record = self.keyring.with_new_session().seal(std::slice::from_ref(&self.master));
+        let draft = copied(&self.snapshot()?, dir.draft("restoring"), Some(&record), pace)?;
+        let (records, bytes) = (draft.records, draft.bytes);
+        let replaced = match replace {
+            Some(stamp) if there => {
+                let aside = with_suffix(&dir.database(), &format!(".replaced-{stamp}"));
+                keep_aside(&dir.database(), &aside)?;
+                Some(aside)
+            }
+            _ => None,
+        };
+        draft.file.keep_as(&dir.database())?;
+        Ok(Installed { records, bytes, replaced })
+    }
+
+    /// Writes the database of `dir`, which this is, anew and without what it holds
+    /// beyond its records: free pages, and traces of what was deleted or sealed anew.
+    ///
+    /// # Errors
+    /// If it is not sound or the disk refuses. Then the database is what it was.
+    pub fn rewrite(self, dir: &DataDir, _lock: &DataDirLock, pace: &Pace) -> Result<Installed, FileError> {
+        let record = self.superseded.then(|| self.keyring.seal(std::slice::from_ref(&self.master)));
+        let draft = copied(&self.snapshot()?, dir.draft("compacting"), record.as_deref(), pace)?;
+        let (records, bytes) = (draft.records, draft.bytes);
+        draft.file.keep_as(&dir.database())?;
+        Ok(Installed { records, bytes, replaced: None })
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::of(&self.database, Arc::clone(&self.keyring))
+    }
+}
+
+struct Copied {
+    file: Draft,
+    records: u64,
+    bytes: u64,
+}
+
+/// A verified copy of `snapshot` that still has to get its name.
+fn copied(
+    snapshot: &Snapshot,
+    draft: PathBuf,
+    record: Option<&[u8]>,
+    pace: &Pace,
+) -> Result<Copied, FileError> {
+    let (draft, file) = Draft::new(draft)?;
+    let replaced = record.map(|value| Replaced { key: KEYRING_KEY, value });
+    let expected = copy(snapshot, (draft.path(), file), replaced.as_ref(), pace)?;
+    let io_failed = |error| FileError::io(draft.path(), error);
+    let file = File::open(draft.path()).map_err(io_failed)?;
+    let bytes = file.metadata().map_err(io_failed)?.len();
+    let database = open_backend(draft.path(), Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
+    let there = Snapshot::of(&database, Arc::clone(snapshot.keyring()))?;
+    let names = there.names()?;
+    let records = there.count(names.iter().map(String::as_str))?;
+    if records != expected {
+        return Err(FileError::Incomplete { path: draft.path().to_owned(), found: records, expected });
+    }
+    let findings = walk(&there, pace)?;
+    if !findings.is_sound() {
+        return Err(FileError::Unsound { path: draft.path().to_owned(), findings });
+    }
+    Ok(Copied { file: draft, records, bytes })
+}
+
+/// A second name for a file that is about to be replaced; where the file system has no
+/// such thing, a copy.
+fn keep_aside(file: &Path, aside: &Path) -> Result<(), FileError> {
+    let kept = match fs::hard_link(file, aside) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(FileError::Exists(aside.to_owned()));
+        }
+        Err(_) => fs::copy(file, aside).map(drop),
+        Ok(()) => Ok(()),
+    };
+    kept.and_then(|()| sync_parent(aside)).map_err(|error| FileError::io(aside, error))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,206 @@
+//! Whether all of a database is sound: every record opens and decodes, every reference
+//! leads somewhere, the audit log's chain holds. What is wrong is collected, not
+//! stumbled over, so that one look tells everything.
+
+mod references;
+
+use super::StoreError;
+use super::audit::MAC_BYTES;
+use super::audit_check::Walk;
+use super::engine::{Snapshot, Tables};
+use super::keys::Span;
+use super::tables::{AUDIT, META, NAMES, PURGED_VAULTS, SHEETS, SealedBy, Sheet};
+use super::view::{VaultSeal, View};
+use super::watch::{Pace, Stretch};
+use crate::base::ids::VaultId;
+use references::{Must, References};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Most problems that are told one by one.
+const PROBLEMS_TOLD: usize = 100;
+
+/// What looking at every record found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    /// How many records there are.
+    pub records: u64,
+    /// What is wrong, at most the first hundred.
+    pub problems: Vec<String>,
+    /// How many problems there are.
+    pub problem_count: u64,
+}
+
+impl Findings {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    /// The first problem, and how many more there are.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match (self.problems.first(), self.problem_count) {
+            (None, _) => "nothing is wrong".to_owned(),
+            (Some(first), 1) => first.clone(),
+            (Some(first), count) => format!("{first}, and {} more problems", count - 1),
+        }
+    }
+
+    pub(super) fn note(&mut self, problem: String) {
+        self.problem_count += 1;
+        if self.problems.len() < PROBLEMS_TOLD {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Looks at every record of the snapshot.
+///
+/// # Errors
+/// Only if the work was called off; what is damaged is a finding.
+pub(super) fn walk(snapshot: &Snapshot, pace: &Pace) -> Result<Findings, StoreError> {
+    let view = snapshot.view();
+    let mut findings = Findings::default();
+    let tables = match tables_of(snapshot, &mut findings) {
+        Ok(tables) => tables,
+        Err(error) => {
+            findings.note(format!("the list of tables cannot be read: {error}"));
+            return Ok(findings);
+        }
+    };
+    let total = snapshot.count(tables.iter().map(|sheet| sheet.name)).unwrap_or(0);
+    let mut stretch = pace.begin("verifying", total);
+    let references = References::all();
+    for sheet in tables {
+        let mut look = TableLook {
+            view,
+            snapshot,
+            sheet,
+            references: &references,
+            findings: &mut findings,
+            seal: None,
+            purged: false,
+            chain: None,
+        };
+        // The engine takes a page it wrote for one that is whole, and may stop short at another.
+        match catch_unwind(AssertUnwindSafe(|| look.run(&mut stretch))) {
+            Ok(Ok(())) => {}
+            Ok(Err(StoreError::Stopped)) => return Err(StoreError::Stopped),
+            Ok(Err(error)) => findings.note(format!("table `{}` cannot be read: {error}", sheet.name)),
+            Err(_) => findings.note(format!("table `{}` cannot be read: its pages are damaged", sheet.name)),
+        }
+    }
+    stretch.finish();
+    Ok(findings)
+}
+
+/// The tables that are there; a missing and an unknown one is a finding.
+fn tables_of(snapshot: &Snapshot, findings: &mut Findings) -> Result<Vec<&'static Sheet>, StoreError> {
+    let there = snapshot.names()?;
+    for name in &there {
+        if !NAMES.contains(&name.as_str()) {
+            findings.note(format!("table `{name}` is unknown to this version of keywayd"));
+        }
+    }
+    let known = |sheet: &&Sheet| there.iter().any(|name| name == sheet.name);
+    if !there.iter().any(|name| name == META) {
+        findings.note(format!("table `{META}` is missing"));
+    }
+    for sheet in SHEETS.iter().filter(|sheet| !known(sheet)) {
+        findings.note(format!("table `{}` is missing", sheet.name));
+    }
+    Ok(SHEETS.iter().filter(known).collect())
+}
+
+/// A look at one table.
+struct TableLook<'a> {
+    view: View<'a>,
+    snapshot: &'a Snapshot,
+    sheet: &'static Sheet,
+    references: &'a References,
+    findings: &'a mut Findings,
+    /// Keys of the vault whose records are being looked at.
+    seal: Option<VaultSeal>,
+    /// Whether that vault has no keys any more, and what it sealed is being swept out.
+    purged: bool,
+    /// The walk along the audit log's chain, as far as it is whole.
+    chain: Option<Walk<'a>>,
+}
+
+impl TableLook<'_> {
+    fn run(&mut self, stretch: &mut Stretch<'_>) -> Result<(), StoreError> {
+        let (snapshot, name) = (self.snapshot, self.sheet.name);
+        if name == AUDIT.name {
+            self.chain = Some(Walk::begin(self.view)?);
+        }
+        snapshot.scan(name, &Span::all(), &mut |key, value| {
+            self.findings.records += 1;
+            match self.record(key, value) {
+                Ok(()) => {}
+                Err(StoreError::Engine(error)) => return Err(StoreError::Engine(error)),
+                Err(error) => self.findings.note(format!("table `{name}`, record {}: {error}", hex(key))),
+            }
+            if let Some(fault) = self.chain.as_mut().and_then(|chain| chain.step(key, value).err()) {
+                self.findings.note(format!("the audit log: {fault}"));
+                self.chain = None;
+            }
+            stretch.did(1)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if let Some(fault) = self.chain.as_ref().and_then(|chain| chain.end().err()) {
+            self.findings.note(format!("the audit log: {fault}"));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let Sheet { name, kind, sealed_by, is_key, decodes } = self.sheet;
+        if !is_key(key) {
+            return Err(StoreError::damaged(kind, "its key has the wrong length"));
+        }
+        let plain = match sealed_by {
+            SealedBy::Root => Some(self.view.unseal(name, kind, key, value)?),
+            SealedBy::Vault => match self.vault_seal(key)? {
+                Some(seal) => Some(seal.unseal(name, kind, key, value)?),
+                None => return Ok(()),
+            },
+            SealedBy::Nobody => None,
+        };
+        let plain = plain.as_deref().map_or(value, Vec::as_slice);
+        // An entry of the audit log has its link before it, and the walk looks at that.
+        let plain = if *name == AUDIT.name { plain.get(MAC_BYTES..).unwrap_or_default() } else { plain };
+        decodes(plain)?;
+        let mut must = Must::new(self.snapshot);
+        self.references.of(name, key, plain, &mut must)?;
+        for missing in must.missing {
+            let record = hex(key);
+            let problem =
+                format!("table `{name}`, record {record}: what it refers to is missing in `{missing}`");
+            self.findings.note(problem);
+        }
+        Ok(())
+    }
+
+    /// The keys of the vault that a record belongs to; `None` when they were destroyed and
+    /// the record is only not swept out yet.
+    fn vault_seal(&mut self, key: &[u8]) -> Result<Option<&VaultSeal>, StoreError> {
+        let damaged = || StoreError::damaged(self.sheet.kind, "its vault has no keys");
+        let id = key.first_chunk().map(|id| VaultId::from_bytes(*id)).ok_or_else(damaged)?;
+        if self.seal.as_ref().is_none_or(|seal| seal.vault != id) {
+            self.seal = self.view.vault_seal(id)?;
+            self.purged = self.seal.is_none() && self.view.contains(&PURGED_VAULTS, id)?;
+        }
+        match &self.seal {
+            None if !self.purged => Err(damaged()),
+            seal => Ok(seal.as_ref()),
+        }
+    }
+}
+
+/// The beginning of a table key: ids and keyed hashes, which give nothing away.
+fn hex(key: &[u8]) -> String {
+    key.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
