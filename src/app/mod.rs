@@ -21,6 +21,7 @@ mod upkeep;
 
 use crate::cli::{Arguments, Command, Failure, args, healthcheck, output, parse};
 use crate::config::{self, Loaded, Overrides};
+use crate::telemetry;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Whatever this process makes is nobody else's.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    telemetry::hide_expected_panics();
     match parse(line) {
         Ok(arguments) => match dispatch(arguments) {
             Ok(()) => ExitCode::SUCCESS,

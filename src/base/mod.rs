@@ -9,6 +9,7 @@ pub mod ids;
 pub mod limits;
 pub mod names;
 pub mod page;
+pub mod panics;
 pub mod quota;
 pub mod random;
 pub mod role;

@@ -14,6 +14,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// Shortest passphrase for a master key: who has the file can try as many as they like.
+const PASSPHRASE_CHARS_MIN: usize = 16;
+
 /// A backup that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupReport {
@@ -203,6 +206,11 @@ impl NewMasterKey {
             Self::Key(text) => {
                 let key = MasterKey::from_text("the new place", text);
                 key.map(MasterSecret::Key).map_err(|problem| Error::invalid("key", problem))
+            }
+            Self::Passphrase(words) if words.expose().chars().count() < PASSPHRASE_CHARS_MIN => {
+                let least =
+                    format!("must have at least {PASSPHRASE_CHARS_MIN} characters; a few random words do");
+                Err(Error::invalid("passphrase", least))
             }
             Self::Passphrase(words) => Ok(MasterSecret::Passphrase(words.clone())),
         }

@@ -16,7 +16,6 @@ use crate::crypto::{Keyring, Master, MasterSecret, OpenedRing};
 use redb::Database;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -146,11 +145,7 @@ impl BackupFile {
         let draft = copied(&self.snapshot()?, dir.draft("restoring"), Some(&record), pace)?;
         let (records, bytes) = (draft.records, draft.bytes);
         let replaced = match replace {
-            Some(stamp) if there => {
-                let aside = with_suffix(&dir.database(), &format!(".replaced-{stamp}"));
-                keep_aside(&dir.database(), &aside)?;
-                Some(aside)
-            }
+            Some(stamp) if there => Some(keep_aside(&dir.database(), stamp)?),
             _ => None,
         };
         draft.file.keep_as(&dir.database())?;
@@ -210,15 +205,18 @@ fn copied(
 
 /// A second name for a file that is about to be replaced; where the file system has no
 /// such thing, a copy.
-fn keep_aside(file: &Path, aside: &Path) -> Result<(), FileError> {
-    let kept = match fs::hard_link(file, aside) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(FileError::Exists(aside.to_owned()));
-        }
-        Err(_) => fs::copy(file, aside).map(drop),
-        Ok(()) => Ok(()),
-    };
-    kept.and_then(|()| sync_parent(aside)).map_err(|error| FileError::io(aside, error))
+fn keep_aside(file: &Path, stamp: &str) -> Result<PathBuf, FileError> {
+    let mut aside = with_suffix(file, &format!(".replaced-{stamp}"));
+    let mut number = 1;
+    while fs::exists(&aside).map_err(|error| FileError::io(&aside, error))? {
+        number += 1;
+        aside = with_suffix(file, &format!(".replaced-{stamp}-{number}"));
+    }
+    fs::hard_link(file, &aside)
+        .or_else(|_| fs::copy(file, &aside).map(drop))
+        .and_then(|()| sync_parent(&aside))
+        .map_err(|error| FileError::io(&aside, error))?;
+    Ok(aside)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

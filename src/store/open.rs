@@ -8,12 +8,12 @@ use super::overlay::Overlay;
 use super::rotate::Masters;
 use super::tables::{META, NAMES};
 use super::{DataDir, DataDirLock, Store};
+use crate::base::panics;
 use crate::crypto::{Keyring, MasterSecret, OpenedRing};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ pub(super) fn unbroken<T>(
     path: &Path,
     open: impl FnOnce() -> Result<T, OpenStoreError>,
 ) -> Result<T, OpenStoreError> {
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+    panics::caught(open).unwrap_or_else(|| {
         Err(OpenStoreError::Damaged(path.to_owned(), "its pages make no sense".to_owned()))
     })
 }

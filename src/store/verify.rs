@@ -13,10 +13,10 @@ use super::tables::{AUDIT, META, NAMES, PURGED_VAULTS, SHEETS, SealedBy, Sheet};
 use super::view::{VaultSeal, View};
 use super::watch::{Pace, Stretch};
 use crate::base::ids::VaultId;
+use crate::base::panics;
 use references::{Must, References};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Most problems that are told one by one.
 const PROBLEMS_TOLD: usize = 100;
@@ -85,12 +85,12 @@ pub(super) fn walk(snapshot: &Snapshot, pace: &Pace) -> Result<Findings, StoreEr
             purged: false,
             chain: None,
         };
-        // The engine takes a page it wrote for one that is whole, and may stop short at another.
-        match catch_unwind(AssertUnwindSafe(|| look.run(&mut stretch))) {
-            Ok(Ok(())) => {}
-            Ok(Err(StoreError::Stopped)) => return Err(StoreError::Stopped),
-            Ok(Err(error)) => findings.note(format!("table `{}` cannot be read: {error}", sheet.name)),
-            Err(_) => findings.note(format!("table `{}` cannot be read: its pages are damaged", sheet.name)),
+        // Over pages that it cannot have written the engine panics.
+        match panics::caught(|| look.run(&mut stretch)) {
+            Some(Ok(())) => {}
+            Some(Err(StoreError::Stopped)) => return Err(StoreError::Stopped),
+            Some(Err(error)) => findings.note(format!("table `{}` cannot be read: {error}", sheet.name)),
+            None => findings.note(format!("table `{}` cannot be read: its pages are damaged", sheet.name)),
         }
     }
     stretch.finish();

@@ -12,7 +12,7 @@ pub mod redact;
 mod sink;
 
 pub use access::Access;
-pub use panics::log_panics;
+pub use panics::{hide_expected_panics, log_panics};
 
 use sink::Sink;
 use tracing_subscriber::EnvFilter;

@@ -140,7 +140,8 @@ impl References {
     fn vaults(&mut self) {
         self.records(&VAULTS, |id, vault, must| {
             must.be_in(&VAULT_KEYS, id);
-            for environment in vault.environments {
+            // An environment that never held anything has no record.
+            for environment in vault.environments.iter().filter(|info| info.secret_count > 0) {
                 must.be_in(&ENVIRONMENTS, (id, environment.id));
             }
             if let Source::Local { owner: Some(owner) } = vault.source {

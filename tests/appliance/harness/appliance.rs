@@ -114,6 +114,11 @@ impl Appliance {
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes a setting back for the starts to come.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.retain(|(other, _)| other != name);
+    }
+
     /// Where the server listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.server().address
