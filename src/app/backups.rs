@@ -183,3 +183,75 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const DAY: u64 = 86_400_000;
+
+    /// A clock that is set by hand.
+    struct Hands(AtomicU64);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    fn numbers(table: &Timetable) -> Vec<u64> {
+        table.kept().unwrap().iter().map(|kept| kept.number).collect()
+    }
+
+    #[tokio::test]
+    async fn a_backup_is_taken_when_it_is_due_and_the_last_are_kept_whatever_the_clock_does() {
+        let place = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hands(AtomicU64::new(20_000 * DAY)));
+        let (services, quit) = (Services::in_memory(), CancellationToken::new());
+        let mut table = Timetable::new(place.path().join("b"), Duration::from_secs(86_400), 3, clock.clone());
+        let mut turn = async |millis: u64| {
+            clock.0.store(millis, Ordering::Relaxed);
+            table.turn(&services, &quit).await;
+            numbers(&table)
+        };
+        assert_eq!(turn(20_000 * DAY).await, [1]);
+        assert_eq!(turn(20_001 * DAY - 1).await, [1], "not yet");
+        assert_eq!(turn(20_001 * DAY).await, [1, 2]);
+        assert_eq!(turn(20_030 * DAY).await, [1, 2, 3], "late is once");
+        // Back by a year: one at once, then by the new time; the newest stay.
+        assert_eq!(turn(19_665 * DAY).await, [2, 3, 4]);
+        assert_eq!(turn(19_665 * DAY + 1).await, [2, 3, 4]);
+        assert_eq!(turn(19_666 * DAY).await, [3, 4, 5]);
+
+        fs::write(place.path().join("b/keyway-000009-20260101T000000Z.redb.partial"), "cut off").unwrap();
+        fs::write(place.path().join("b/somebody-elses.redb"), "").unwrap();
+        assert_eq!(turn(19_667 * DAY).await, [4, 5, 6]);
+        assert_eq!(files(&place.path().join("b")).unwrap().len(), 4, "ours and the other one");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_run_counts_and_a_late_or_failed_backup_is_noticed() {
+        let place = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hands(AtomicU64::new(20_000 * DAY)));
+        let every = Duration::from_secs(86_400);
+        let (services, quit) = (Services::in_memory(), CancellationToken::new());
+        let table = || Timetable::new(place.path().join("b"), every, 3, clock.clone());
+        table().turn(&services, &quit).await;
+
+        let services = Services::in_memory();
+        let mut later = table();
+        later.remember(&services);
+        assert_eq!(services.backup_state().last_good, Some(clock.now()));
+        later.turn(&services, &quit).await;
+        assert_eq!(numbers(&later), [1], "it is not due");
+
+        fs::remove_dir_all(place.path().join("b")).unwrap();
+        fs::write(place.path().join("b"), "a file in the way").unwrap();
+        clock.0.store(20_001 * DAY, Ordering::Relaxed);
+        later.turn(&services, &quit).await;
+        assert!(!later.is_too_old(services.backup_state()));
+        clock.0.store(20_003 * DAY, Ordering::Relaxed);
+        assert!(later.is_too_old(services.backup_state()));
+    }
+}

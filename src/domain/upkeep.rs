@@ -195,12 +195,6 @@ impl Services {
 }
 
 impl NewMasterKey {
-    /// A fresh random key.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self::Key(MasterKey::generate().to_text())
-    }
-
     fn read(&self) -> Result<MasterSecret> {
         match self {
             Self::Key(text) => {
@@ -263,3 +257,6 @@ impl From<RotateError> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

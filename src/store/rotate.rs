@@ -457,10 +457,10 @@ fn after(key: &[u8], to: Bound<Vec<u8>>) -> Span {
 }
 
 async fn rest(stretch: &mut Stretch<'_>, seen: u64) -> Result<(), StoreError> {
-    let pause = stretch.did_until(seen)?;
+    let pause = stretch.did_at_once(seen)?;
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
-        stretch.resume();
     }
+    stretch.resume();
     Ok(())
 }

@@ -84,34 +84,39 @@ impl Pace {
 }
 
 impl Stretch<'_> {
-    /// `records` more are done. Says so, and rests where others are to be spared: only
-    /// for threads of their own.
+    /// `records` more are done. Now and then says so, and rests where others are to be
+    /// spared: only for threads of their own.
     pub(super) fn did(&mut self, records: u64) -> Result<(), StoreError> {
-        let rest = self.did_until(records)?;
+        self.progress.done += records;
+        if self.since.elapsed() < STINT {
+            return Ok(());
+        }
+        let rest = self.tell()?;
         if !rest.is_zero() {
             std::thread::sleep(rest);
-            self.resume();
         }
+        self.resume();
         Ok(())
+    }
+
+    /// `records` more are done, in async work, which rests in its own way: for as long as
+    /// is answered.
+    pub(super) fn did_at_once(&mut self, records: u64) -> Result<Duration, StoreError> {
+        self.progress.done += records;
+        self.tell()
+    }
+
+    fn tell(&self) -> Result<Duration, StoreError> {
+        if (self.pace.watch.0)(&self.progress).is_break() {
+            return Err(StoreError::Stopped);
+        }
+        let rest = if self.pace.gentle { self.since.elapsed() * REST } else { Duration::ZERO };
+        Ok(rest.min(REST_MAX))
     }
 
     /// The rest is over.
     pub(super) fn resume(&mut self) {
         self.since = Instant::now();
-    }
-
-    /// The same for async work, which rests in its own way, for as long as is answered.
-    pub(super) fn did_until(&mut self, records: u64) -> Result<Duration, StoreError> {
-        self.progress.done += records;
-        let worked = self.since.elapsed();
-        if worked < STINT {
-            return Ok(Duration::ZERO);
-        }
-        self.since = Instant::now();
-        if (self.pace.watch.0)(&self.progress).is_break() {
-            return Err(StoreError::Stopped);
-        }
-        Ok(if self.pace.gentle { (worked * REST).min(REST_MAX) } else { Duration::ZERO })
     }
 
     /// The work is done.
