@@ -152,7 +152,7 @@ impl Services {
         Ok(pruned)
     }
 
-    async fn note(&self, note: crate::store::records::Entry) -> Result<()> {
+    pub(super) async fn note(&self, note: crate::store::records::Entry) -> Result<()> {
         self.store()
             .write(move |_, batch| {
                 batch.audit(note);

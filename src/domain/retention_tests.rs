@@ -8,7 +8,7 @@ use super::push::Push;
 use super::{Actor, ErrorKind, Origin, Services, Settings};
 use crate::base::ids::RequestId;
 use crate::base::{AccountName, Agent, Clock, EnvironmentName, Page, RepoName, Scope, SecretText, Timestamp};
-use crate::crypto::MasterKey;
+use crate::crypto::{MasterKey, MasterSecret};
 use crate::store::tables::{
     API_KEY_USAGE, AUDIT, DELETED_ENVIRONMENTS, DELETED_VAULTS, ENVIRONMENTS, PURGED_VAULTS, REVISIONS,
     TRASH, TRASH_BY_TIME, VAULT_KEYS, VAULTS, VERSIONS,
@@ -192,7 +192,7 @@ async fn a_vault_nobody_asks_for_is_purged_in_its_time() {
 #[tokio::test]
 async fn versions_beyond_a_lowered_number_go() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, master) = (DataDir::at(dir.path().join("data")), MasterKey::generate());
+    let (dir, master) = (DataDir::at(dir.path().join("data")), MasterSecret::Key(MasterKey::generate()));
     dir.create().unwrap();
     let world = {
         let store = Store::create(&dir, dir.lock().unwrap(), &master, 1 << 20).unwrap();

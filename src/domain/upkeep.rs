@@ -92,7 +92,8 @@ impl Services {
         }
         self.set_backup_state(state);
         let made = outcome?;
-        self.note(Action::BackupTaken, path.display().to_string()).await?;
+        let note = operator_entry(self.now(), Action::BackupTaken);
+        self.note(note.regarding(path.display().to_string())).await?;
         Ok(BackupReport { path, bytes: made.bytes, records: made.records })
     }
 
@@ -176,22 +177,14 @@ impl Services {
     /// # Errors
     /// If the write fails.
     pub async fn note_restored(&self, file: &Path) -> Result<()> {
-        self.note(Action::BackupRestored, file.display().to_string()).await
+        let note = operator_entry(self.now(), Action::BackupRestored);
+        self.note(note.regarding(file.display().to_string())).await
     }
 
     fn key_note(&self, what: &str) -> Entry {
         operator_entry(self.now(), Action::KeysRotated).regarding(what.to_owned())
     }
 
-    async fn note(&self, action: Action, subject: String) -> Result<()> {
-        let note = operator_entry(self.now(), action).regarding(subject);
-        self.store()
-            .write(move |_, batch| {
-                batch.audit(note);
-                Ok(())
-            })
-            .await
-    }
 }
 
 impl NewMasterKey {

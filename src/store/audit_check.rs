@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
 
     /// Whether the log ends here.
     pub(super) fn end(&self) -> Result<(), AuditFault> {
-        let head = AuditLog(self.view).head().map_err(|error| AuditFault::of("end", &error))?;
+        let head = read_mark(self.view, HEAD).map_err(|error| AuditFault::of("end", &error))?;
         self.finish(head)
     }
 

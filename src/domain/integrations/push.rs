@@ -103,7 +103,7 @@ impl Services {
     ) {
         let now = self.now();
         let (vault, environment, provider) = (mine.vault_id(), mine.environment, scene.access.profile().name);
-        let key = LinkKey::new(self.store().keyring(), vault, environment, provider, &scene.place);
+        let key = LinkKey::new(&self.store().keyring(), vault, environment, provider, &scene.place);
         let link = used_link(mine.link.clone(), &scene.access, &scene.place, now, complete, memories);
         let note = entry(actor, now, Action::SecretsSynced).on(&mine.vault).within(&mine.environment_name);
         let note = note.regarding(format!("push to {}", scene.described())).naming(names).counting(counts);

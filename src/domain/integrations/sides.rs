@@ -70,7 +70,7 @@ impl VaultSide {
 
     /// The keyed hash of a value in this environment.
     pub(super) fn digest(&self, name: &SecretName, value: &SecretText) -> [u8; 32] {
-        value_digest(self.services.store().keyring(), self.vault.id, self.environment, name, value)
+        value_digest(&self.services.store().keyring(), self.vault.id, self.environment, name, value)
     }
 
     /// Hands both sides to `compare`.

@@ -42,7 +42,7 @@ async fn administrator(services: &Services) -> Actor {
         user_agent: String::new(),
         agent: Agent::Other,
     };
-    services.authenticate(&minted.token, origin).await.unwrap()
+    services.authenticate(&minted.token, false, origin).await.unwrap()
 }
 
 async fn push(services: &Services, actor: &Actor, repo: &RepoName, value: &str) {

@@ -174,13 +174,13 @@ impl StorageBackend for Disk {
 
 /// The appliance on the disk: its keys, and what it holds before the script.
 struct Fixture {
-    master: MasterKey,
+    master: MasterSecret,
     image: Vec<u8>,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let (master, disk) = (MasterKey::generate(), Disk::new(Vec::new(), None));
+        let (master, disk) = (MasterSecret::Key(MasterKey::generate()), Disk::new(Vec::new(), None));
         Store::open_in(disk.clone(), &master, Some(&Keyring::generate())).unwrap().close();
         Self { master, image: disk.image() }
     }
