@@ -184,7 +184,6 @@ impl Services {
     fn key_note(&self, what: &str) -> Entry {
         operator_entry(self.now(), Action::KeysRotated).regarding(what.to_owned())
     }
-
 }
 
 impl NewMasterKey {

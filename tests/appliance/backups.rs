@@ -20,7 +20,7 @@ fn with_backup() -> (Appliance, TempDir, PathBuf) {
     admin.create_vault(REPO);
     admin.push(REPO, "production", &json!({ "A": "1", "GONE": "x" })).ok();
     admin.push(REPO, "production", &json!({ "A": "2", "LONG": "y".repeat(60_000) })).ok();
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
     let file = elsewhere.path().join("backup.redb");
     appliance.cli(&["backup", text(&file)]).done();
     (appliance, elsewhere, file)
@@ -296,7 +296,7 @@ fn two_hundred_backups_under_load_hold_a_state_that_was() {
 /// was done, and the second equal or one behind.
 fn under_load(backups: usize) {
     let appliance = Appliance::start();
-    let place = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().expect("a temporary directory");
     let repos: Vec<String> = (0..3).map(|n| format!("admin/load-{n}")).collect();
     repos.iter().for_each(|repo| appliance.admin().create_vault(repo));
     let asked: Vec<AtomicU64> = repos.iter().map(|_| AtomicU64::new(0)).collect();
@@ -341,7 +341,7 @@ fn under_load(backups: usize) {
         for (index, repo) in repos.iter().enumerate() {
             let number = |environment| {
                 let secrets = client.secrets(repo, environment);
-                secrets["N"].as_str().map_or(0, |text| text.parse::<u64>().unwrap())
+                secrets["N"].as_str().map_or(0, |text| text.parse::<u64>().expect("a number was pushed"))
             };
             let (first, second) = (number("staging"), number("production"));
             assert!((least[index]..=most[index]).contains(&first), "{least:?} {first} {most:?}");

@@ -31,15 +31,16 @@ fn text(path: &Path) -> &str {
 
 /// The 24-byte nonce of everything that is sealed in a database file: what has one of these was sealed before.
 fn nonces(file: &Path) -> Vec<Vec<u8>> {
-    let copy = tempfile::NamedTempFile::new().unwrap();
-    fs::copy(file, copy.path()).unwrap();
-    let database = redb::Database::open(copy.path()).unwrap();
-    let transaction = database.begin_read().unwrap();
+    let copy = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::copy(file, copy.path()).expect("the database can be copied");
+    let database = redb::Database::open(copy.path()).expect("a database");
+    let transaction = database.begin_read().expect("a snapshot");
     let mut found = Vec::new();
-    for table in transaction.list_tables().unwrap() {
+    for table in transaction.list_tables().expect("tables") {
         let definition = TableDefinition::<&[u8], &[u8]>::new(table.name());
-        for row in transaction.open_table(definition).unwrap().iter().unwrap() {
-            let (key, value) = row.unwrap();
+        let table = transaction.open_table(definition).expect("tables are of bytes");
+        for row in table.iter().expect("rows") {
+            let (key, value) = row.expect("a row");
             if ![b"schema".as_slice(), b"written_by", b"keyring"].contains(&key.value())
                 && value.value().len() > 45
             {

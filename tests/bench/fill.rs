@@ -6,7 +6,7 @@ use keywayd::base::ids::RequestId;
 use keywayd::base::{
     AccountName, Agent, EnvironmentName, RepoName, Scope, SecretText, SystemClock, Timestamp,
 };
-use keywayd::crypto::MasterKey;
+use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::api_keys::{Label, NewApiKey};
 use keywayd::domain::integrations::Integrations;
 use keywayd::domain::push::Push;
@@ -49,7 +49,7 @@ pub(crate) fn make(path: &Path, vaults: usize) -> Outcome<String> {
     let master = MasterKey::generate();
     master.store_new(&path.join("master.key"))?;
     let lock = dir.lock()?;
-    let store = Store::create(&dir, lock, &master, 256 << 20)?;
+    let store = Store::create(&dir, lock, &MasterSecret::Key(master), 256 << 20)?;
     let services = Services::new(store, Arc::new(SystemClock), settings()?, None, Integrations::none());
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let account = AccountName::parse(OWNER)?;
@@ -73,7 +73,7 @@ pub(crate) fn make(path: &Path, vaults: usize) -> Outcome<String> {
 /// Opens a data directory that nobody serves.
 pub(crate) fn open(path: &Path) -> Outcome<Services> {
     let dir = DataDir::at(path.to_owned());
-    let master = MasterKey::load(&path.join("master.key"))?;
+    let master = MasterSecret::Key(MasterKey::load(&path.join("master.key"))?);
     let store = Store::open(&dir, dir.lock()?, &master, 16 << 20)?;
     Ok(Services::new(
         store,

@@ -12,7 +12,7 @@ use keywayd::base::{
     AccountName, Agent, EnvironmentName, Page, RepoName, Scope, SecretName, SecretText, SystemClock,
 };
 use keywayd::base::{Clock, Platform};
-use keywayd::crypto::MasterKey;
+use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::api_keys::{Label, NewApiKey};
 use keywayd::domain::journal::ActivityFilter;
 use keywayd::domain::push::Push;
@@ -40,7 +40,8 @@ impl World {
     /// A vault on a file of its own, whose log has `entries` more entries about it.
     async fn new(entries: u64) -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory can be made");
-        let (dir, master) = (DataDir::at(scratch.path().join("data")), MasterKey::generate());
+        let (dir, master) =
+            (DataDir::at(scratch.path().join("data")), MasterSecret::Key(MasterKey::generate()));
         dir.create().expect("a directory can be made");
         let open = || dir.lock().expect("nobody else has it");
         let store = Store::create(&dir, open(), &master, 16 << 20).expect("a database can be made");
