@@ -208,7 +208,7 @@ mod tests {
     async fn a_backup_is_taken_when_it_is_due_and_the_last_are_kept_whatever_the_clock_does() {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hands(AtomicU64::new(20_000 * DAY)));
-        let (services, quit) = (Services::in_memory(), CancellationToken::new());
+        let (services, quit) = (Services::in_memory_at(clock.clone()), CancellationToken::new());
         let mut table = Timetable::new(place.path().join("b"), Duration::from_secs(86_400), 3, clock.clone());
         let mut turn = async |millis: u64| {
             clock.0.store(millis, Ordering::Relaxed);
@@ -235,11 +235,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hands(AtomicU64::new(20_000 * DAY)));
         let every = Duration::from_secs(86_400);
-        let (services, quit) = (Services::in_memory(), CancellationToken::new());
+        let (services, quit) = (Services::in_memory_at(clock.clone()), CancellationToken::new());
         let table = || Timetable::new(place.path().join("b"), every, 3, clock.clone());
         table().turn(&services, &quit).await;
 
-        let services = Services::in_memory();
+        let services = Services::in_memory_at(clock.clone());
         let mut later = table();
         later.remember(&services);
         assert_eq!(services.backup_state().last_good, Some(clock.now()));

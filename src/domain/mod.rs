@@ -109,8 +109,13 @@ impl Services {
     /// The operator's defaults.
     #[cfg(test)]
     pub(crate) fn in_memory() -> Self {
-        let (clock, rules) = (Arc::new(crate::base::SystemClock), Settings::for_tests());
-        Self::new(Store::in_memory(), clock, rules, None, Integrations::none())
+        Self::in_memory_at(Arc::new(crate::base::SystemClock))
+    }
+
+    /// The same, by another clock.
+    #[cfg(test)]
+    pub(crate) fn in_memory_at(clock: Arc<dyn Clock>) -> Self {
+        Self::new(Store::in_memory(), clock, Settings::for_tests(), None, Integrations::none())
     }
 
     /// Whether the appliance can serve.

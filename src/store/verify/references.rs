@@ -8,10 +8,10 @@ use crate::store::keys::TableKey;
 use crate::store::records::Source;
 use crate::store::tables::{
     API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER, AUDIT, AUDIT_BY_USER, AUDIT_BY_VAULT,
-    DELETED_ENVIRONMENTS, DELETED_VAULTS, DEVICE_CODES, ENVIRONMENTS, FORGE_GRANTS, GRANTS, GRANTS_BY_USER,
-    Index, PENDING_SIGN_INS, PROGRESS, PURGED_VAULTS, REVISIONS, SESSIONS, SESSIONS_BY_USER, SIGN_IN_CODES,
-    TRASH, TRASH_BY_TIME, Table, USER_CODES, USER_NAMES, USERS, VAULT_KEYS, VAULT_NAMES, VAULTS,
-    VAULTS_BY_OWNER, VERSIONS, VaultTable,
+    CONNECTIONS, DELETED_ENVIRONMENTS, DELETED_VAULTS, DEVICE_CODES, ENVIRONMENTS, FORGE_GRANTS, GRANTS,
+    GRANTS_BY_USER, Index, LINKS, PENDING_SIGN_INS, PROGRESS, PURGED_VAULTS, REVISIONS, SESSIONS,
+    SESSIONS_BY_USER, SIGN_IN_CODES, TRASH, TRASH_BY_TIME, Table, USER_CODES, USER_NAMES, USERS, VAULT_KEYS,
+    VAULT_NAMES, VAULTS, VAULTS_BY_OWNER, VERSIONS, VaultTable,
 };
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -122,6 +122,7 @@ impl References {
         self.records(&API_KEY_TOKENS, |_, key, must| must.be_in(&API_KEYS, key));
         self.index(&API_KEYS_BY_USER, |(_, key), must| must.be_in(&API_KEYS, key));
         self.records(&API_KEY_USAGE, |key, _, must| must.be_in(&API_KEYS, key));
+        self.records(&CONNECTIONS, |(user, _), _, must| must.be_in(&USERS, user));
     }
 
     fn sign_ins(&mut self) {
@@ -165,6 +166,8 @@ impl References {
         self.records(&ENVIRONMENTS, |(vault, _), _, must| must.be_in(&VAULTS, vault));
         self.records(&VERSIONS, |(vault, ..), _, must| must.be_in(&VAULTS, vault));
         self.records(&REVISIONS, |(vault, ..), _, must| must.be_in(&VAULTS, vault));
+        // The connection may be gone; then the link waits for another.
+        self.records(&LINKS, |(vault, ..), _, must| must.be_in(&VAULTS, vault));
         self.records(&TRASH, |(vault, secret), trashed, must| {
             must.be_in(&VAULTS, vault);
             must.be_in(&TRASH_BY_TIME, (trashed.deletion.at, vault, secret));
