@@ -147,7 +147,7 @@ fn with_a_wrong_master_key_nothing_starts_and_nothing_changes() {
 
         fs::write(&key, [7; 32]).expect("the key can be written");
         let foreign = refused_without_a_trace(&mut appliance);
-        assert!(foreign.contains("does not belong to this data"), "{foreign}");
+        assert!(foreign.contains("it needs master key 1 (id `"), "{foreign}");
 
         fs::write(&key, &good).expect("the key can be written");
         appliance.restart();
