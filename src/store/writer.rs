@@ -83,10 +83,7 @@ impl Writer {
     }
 
     /// What the commit wrote to, and the keys that open it.
-    fn try_commit(
-        &mut self,
-        jobs: &mut [(Job, Verdict)],
-    ) -> Result<(Committed, Arc<Keyring>), StoreError> {
+    fn try_commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<(Committed, Arc<Keyring>), StoreError> {
         let mut transaction = self.database.begin_write()?;
         // After a crash the file opens at once instead of after a walk through all of it.
         transaction.set_quick_repair(true);
