@@ -83,7 +83,7 @@ async fn sealing_anew_goes_on_where_it_was_called_off() {
     assert!(findings.is_sound(), "{findings:?}");
     for repo in &repos {
         let production = EnvironmentName::parse("production").unwrap();
-        services.pull(&actor, repo, &production, Window::default()).await.unwrap();
+        services.pull(&actor, repo, &production, Window::default(), |_| ()).await.unwrap();
     }
 }
 
