@@ -15,9 +15,11 @@ use service::client::{self, Reply};
 use service::crowd::Crowd;
 use service::harness::{Certificate, Setup};
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 #[test]
 fn the_service_manager_hears_of_readiness_life_and_stopping() {
@@ -134,7 +136,7 @@ fn a_renewed_certificate_is_noticed_by_itself() {
     // However long it takes: the test run's own limit is the limit.
     while certificate.connect(&address).is_err() {
         std::thread::yield_now();
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -230,13 +232,34 @@ fn ten_restarts_in_a_crowd_refuse_nobody_and_lose_no_acknowledged_write() {
     let mut server = setup.start_on(&[&socket], "");
     let token = setup.token();
     let crowd = Crowd::gather(CLIENTS, socket.local_addr().unwrap(), &token);
+    let mut longest = Duration::ZERO;
     for _ in 0..10 {
         crowd.wait_for_answers(2 * CLIENTS);
+        let asked = Instant::now();
         server.signal(Signal::SIGTERM);
         assert!(server.wait().success());
+        longest = longest.max(asked.elapsed());
         assert!(!server.log().contains("grace time"), "a crowd of short requests is no reason to be cut off");
         server = setup.start_on(&[&socket], "");
     }
     crowd.wait_for_answers(2 * CLIENTS);
-    crowd.disperse();
+    let (answers, again) = crowd.disperse();
+    // Not by `eprintln!`, which the test harness keeps to itself.
+    let _ = writeln!(
+        std::io::stderr(),
+        "10 restarts under {CLIENTS} clients: {answers} answers, none failed, no connection refused, no write lost; \
+         {again} asked again on a connection closed before the answer; the longest stop took {longest:?}"
+    );
+}
+
+#[test]
+fn whoever_never_finishes_a_request_delays_the_end_by_the_grace_time_and_no_more() {
+    let setup = Setup::new().with("KEYWAYD_SERVER__SHUTDOWN_GRACE_SECS", "1");
+    let mut server = setup.start();
+    let token = setup.token();
+    let mut slow = server.http();
+    slow.begin_post("/v1/vaults", &token, 100);
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    assert!(server.log().contains("the grace time ended before these were finished"), "{}", server.log());
 }

@@ -64,6 +64,15 @@ impl<S: Read + Write> Client<S> {
         .read()
     }
 
+    /// Sends the head of a request and of its body nothing; returns when the server waits for that.
+    pub(crate) fn begin_post(&mut self, path: &str, token: &str, length: usize) {
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        ));
+        assert_eq!(self.read().status, 100);
+    }
+
     /// Sends a request and reads the answer; `None` if the connection ended before its
     /// first byte, when a client may safely ask again on another.
     pub(crate) fn attempt(&mut self, request: &str) -> Option<Reply> {

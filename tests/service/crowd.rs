@@ -13,16 +13,19 @@ use std::time::Duration;
 pub(crate) struct Crowd {
     clients: Vec<JoinHandle<()>>,
     answers: Arc<AtomicUsize>,
+    asked_again: Arc<AtomicUsize>,
     home: Arc<AtomicBool>,
 }
 
 impl Crowd {
     pub(crate) fn gather(clients: usize, address: SocketAddr, token: &str) -> Self {
         let (answers, home) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let asked_again = Arc::new(AtomicUsize::new(0));
         let start = |number| {
             let (answers, home) = (Arc::clone(&answers), Arc::clone(&home));
             let mut member = Member {
                 connection: None,
+                asked_again: Arc::clone(&asked_again),
                 address,
                 token: token.to_owned(),
                 repo: format!("admin/crowd-{number}"),
@@ -30,7 +33,7 @@ impl Crowd {
             thread::spawn(move || member.work(&answers, &home))
         };
         let clients = (0..clients).map(start).collect();
-        Self { clients, answers, home }
+        Self { clients, answers, asked_again, home }
     }
 
     /// Waits until the crowd has had so many answers more.
@@ -42,16 +45,19 @@ impl Crowd {
         }
     }
 
-    /// Sends everybody home; fails if anybody has failed.
-    pub(crate) fn disperse(self) {
+    /// Sends everybody home; fails if anybody has failed. Returns how many answers there
+    /// were, and how often somebody had to ask again on another connection.
+    pub(crate) fn disperse(self) -> (usize, usize) {
         self.home.store(true, Ordering::Relaxed);
         let failed = self.clients.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         assert_eq!(failed, 0, "clients failed");
+        (self.answers.load(Ordering::Relaxed), self.asked_again.load(Ordering::Relaxed))
     }
 }
 
 struct Member {
     connection: Option<Client<TcpStream>>,
+    asked_again: Arc<AtomicUsize>,
     address: SocketAddr,
     token: String,
     repo: String,
@@ -97,6 +103,7 @@ impl Member {
                 }
                 return reply;
             }
+            self.asked_again.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
