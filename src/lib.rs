@@ -7,9 +7,9 @@
 //! # The rooms
 //!
 //! ```text
-//! base       vocabulary without I/O: ids, names, roles, the clock, randomness, secret types, limits, pages
+//! base       vocabulary without I/O: ids, names, roles, the clock, randomness, secret types, limits, instruments
 //! config     raw TOML and environment → validated settings; the commented example is generated from it
-//! telemetry  logs, request ids, metrics, redaction
+//! telemetry  logs, access lines, what is counted of requests, redaction
 //! crypto     keyring, envelope (seal and open), password, token, digest, rotation
 //! store      table catalogue, record codec, the writer (group commit), snapshots, migrations, backup
 //! domain     actor, permissions, errors, ports; one file for each subject the product speaks of
@@ -62,6 +62,7 @@
 //! hmac              → crypto
 //! jsonwebtoken      → crypto::session
 //! getrandom         → base::random
+//! prometheus        → base::meter
 //! hyper             → http
 //! hyper-util        → http
 //! http-body-util    → http

@@ -1,10 +1,10 @@
 //! Opening the data: as the right user, under the lock, with the right key.
 
-use super::{master, outside};
+use super::master;
+use super::outside::Outside;
 use crate::base::SystemClock;
 use crate::cli::Failure;
 use crate::config::{AuditReads, Settings};
-use crate::domain::ports::Forge;
 use crate::domain::{self, ForgeSettings, ReadAudit, Services, SignInSettings};
 use crate::store::{DataDir, DataDirLock, OpenStoreError, Store};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
@@ -32,11 +32,12 @@ pub(super) fn become_owner(dir: &DataDir) -> Result<(), Failure> {
     })
 }
 
-/// Opens existing data.
+/// Opens existing data. `None` for commands of the operator, in which nobody outside is
+/// asked for roles.
 pub(super) fn open(
     settings: &Settings,
     lock: DataDirLock,
-    forge: Option<Arc<dyn Forge>>,
+    outside: Option<Outside>,
 ) -> Result<Services, Failure> {
     let dir = directory(settings);
     if !dir.has_database().map_err(refused)? {
@@ -45,11 +46,11 @@ pub(super) fn open(
     let master = master::secret(settings)?;
     close_to_others(&dir)?;
     let store = Store::open(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    services(store, settings, forge)
+    services(store, settings, outside)
 }
 
 /// Makes the data of a new appliance, and its key file unless there is one.
-pub(super) fn create(settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Result<Services, Failure> {
+pub(super) fn create(settings: &Settings, outside: Option<Outside>) -> Result<Services, Failure> {
     let dir = directory(settings);
     dir.create().map_err(refused)?;
     become_owner(&dir)?;
@@ -61,7 +62,7 @@ pub(super) fn create(settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Resu
     let master = master::secret_for_new_data(settings)?;
     let store =
         Store::create(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
-    services(store, settings, forge)
+    services(store, settings, outside)
 }
 
 /// Takes the data directory for this process.
@@ -69,7 +70,7 @@ pub(super) fn lock(dir: &DataDir) -> Result<DataDirLock, Failure> {
     dir.lock().map_err(refused)
 }
 
-fn services(store: Store, settings: &Settings, forge: Option<Arc<dyn Forge>>) -> Result<Services, Failure> {
+fn services(store: Store, settings: &Settings, outside: Option<Outside>) -> Result<Services, Failure> {
     let rules = domain::Settings {
         default_environments: settings.vaults.default_environments.clone(),
         versions_kept: u64::from(settings.secrets.versions_kept),
@@ -84,8 +85,11 @@ fn services(store: Store, settings: &Settings, forge: Option<Arc<dyn Forge>>) ->
         sign_in: sign_in_rules(settings),
         forge: forge_rules(settings),
     };
-    let integrations = outside::integrations(settings)?;
-    Ok(Services::new(store, Arc::new(SystemClock), rules, forge, integrations))
+    let outside = match outside {
+        Some(outside) => outside,
+        None => Outside::without_forge(settings)?,
+    };
+    Ok(Services::new(store, Arc::new(SystemClock), rules, outside.forge, outside.integrations))
 }
 
 fn sign_in_rules(settings: &Settings) -> SignInSettings {

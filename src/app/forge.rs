@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The forge of these settings.
-pub(super) fn connect(settings: &Settings) -> Result<Option<Arc<dyn Forge>>, Failure> {
+pub(super) fn connect(settings: &Settings, client: &Client) -> Option<Arc<dyn Forge>> {
     let github = &settings.identity.github;
     if !github.enabled {
-        return Ok(None);
+        return None;
     }
     let app = match (&github.client_id, &github.client_secret) {
         (Some(id), Some(secret)) => Some(App { id: id.clone(), secret: secret.clone() }),
@@ -28,7 +28,7 @@ pub(super) fn connect(settings: &Settings) -> Result<Option<Arc<dyn Forge>>, Fai
         scopes: github.scopes.clone(),
         accept_foreign_oauth: github.accept_foreign_oauth,
     };
-    Ok(Some(Arc::new(GitHub::new(known, client(settings)?))))
+    Some(Arc::new(GitHub::new(known, client.to("github"))))
 }
 
 /// What an operator should know about the settings of the forge.

@@ -7,6 +7,7 @@ mod backups;
 mod certificate;
 mod data;
 mod desk;
+mod doctor;
 mod first_start;
 mod forge;
 mod forward;
@@ -61,6 +62,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Healthcheck(check) => {
             healthcheck::run(&load(&check.place.overrides())?.settings.server, check.json)
         }
+        Command::Doctor(asked) => doctor::run(&asked),
         Command::Version(version) => {
             let number = env!("CARGO_PKG_VERSION");
             output::data(&if version.json {

@@ -2,9 +2,11 @@
 //! the operator has not enabled is not made, so there is nothing that could call it.
 
 use super::forge;
+use crate::base::meter::Meters;
 use crate::cli::Failure;
 use crate::config::{Provider as Options, Settings};
 use crate::domain::integrations::{Integration, Integrations};
+use crate::domain::ports::Forge;
 use crate::domain::ports::provider::{Profile, Provider};
 use crate::outbound::Client;
 use crate::providers::{Fly, Netlify, Railway, Vercel};
@@ -15,27 +17,68 @@ use std::time::Duration;
 /// before and after.
 const SHARE: f32 = 0.8;
 
-/// The services that secrets are synchronised with.
-pub(super) fn integrations(settings: &Settings) -> Result<Integrations, Failure> {
-    let options = &settings.integrations;
-    let all = [&options.vercel, &options.netlify, &options.railway, &options.fly];
-    let client = if all.iter().any(|one| one.enabled) { Some(forge::client(settings)?) } else { None };
-    let known = vec![
-        integration(Vercel::profile(), &options.vercel, client.as_ref(), |client, base| {
-            Arc::new(Vercel::new(client, base))
-        }),
-        integration(Netlify::profile(), &options.netlify, client.as_ref(), |client, base| {
-            Arc::new(Netlify::new(client, base))
-        }),
-        integration(Railway::profile(), &options.railway, client.as_ref(), |client, base| {
-            Arc::new(Railway::new(client, base))
-        }),
-        integration(Fly::profile(), &options.fly, client.as_ref(), |client, base| {
-            Arc::new(Fly::new(client, base))
-        }),
-    ];
-    let request = Duration::from_secs(u64::from(settings.server.request_timeout_secs));
-    Ok(Integrations::new(known, request.mul_f32(SHARE)))
+/// The forge, if there is one, and the services that secrets are synchronised with.
+pub(super) struct Outside {
+    client: Option<Client>,
+    pub(super) forge: Option<Arc<dyn Forge>>,
+    pub(super) integrations: Integrations,
+}
+
+impl Outside {
+    /// All of it.
+    pub(super) fn connect(settings: &Settings) -> Result<Self, Failure> {
+        let mut outside = Self::without_forge(settings)?;
+        outside.forge = outside.client.as_ref().and_then(|client| forge::connect(settings, client));
+        Ok(outside)
+    }
+
+    /// For commands of the operator, in which nobody is asked for roles.
+    pub(super) fn without_forge(settings: &Settings) -> Result<Self, Failure> {
+        let options = &settings.integrations;
+        let all = [&options.vercel, &options.netlify, &options.railway, &options.fly];
+        let anybody = settings.identity.github.enabled || all.iter().any(|one| one.enabled);
+        let client = if anybody { Some(forge::client(settings)?) } else { None };
+        let known = vec![
+            integration(Vercel::profile(), &options.vercel, client.as_ref(), |client, base| {
+                Arc::new(Vercel::new(client, base))
+            }),
+            integration(Netlify::profile(), &options.netlify, client.as_ref(), |client, base| {
+                Arc::new(Netlify::new(client, base))
+            }),
+            integration(Railway::profile(), &options.railway, client.as_ref(), |client, base| {
+                Arc::new(Railway::new(client, base))
+            }),
+            integration(Fly::profile(), &options.fly, client.as_ref(), |client, base| {
+                Arc::new(Fly::new(client, base))
+            }),
+        ];
+        let request = Duration::from_secs(u64::from(settings.server.request_timeout_secs));
+        let integrations = Integrations::new(known, request.mul_f32(SHARE));
+        Ok(Self { client, forge: None, integrations })
+    }
+
+    /// The services that are enabled, and their addresses.
+    pub(super) fn services(settings: &Settings) -> Vec<(&'static str, String)> {
+        let options = &settings.integrations;
+        let known = [
+            (Vercel::profile(), Vercel::address(), &options.vercel),
+            (Netlify::profile(), Netlify::address(), &options.netlify),
+            (Railway::profile(), Railway::address(), &options.railway),
+            (Fly::profile(), Fly::address(), &options.fly),
+        ];
+        let enabled = known.into_iter().filter(|(.., options)| options.enabled);
+        let address = |own: &str, options: &Options| {
+            options.api_url.as_ref().map_or(own.to_owned(), |url| url.as_str().to_owned())
+        };
+        enabled.map(|(profile, own, options)| (profile.name, address(own, options))).collect()
+    }
+
+    /// Shows what is counted of calls.
+    pub(super) fn show(&self, meters: &Meters) {
+        if let Some(client) = &self.client {
+            client.show(meters);
+        }
+    }
 }
 
 fn integration(
@@ -46,5 +89,5 @@ fn integration(
 ) -> Integration {
     let client = client.filter(|_| options.enabled);
     let base = options.api_url.as_ref().map(|url| url.as_str());
-    Integration { profile, provider: client.map(|client| make(client.clone(), base)) }
+    Integration { profile, provider: client.map(|client| make(client.to(profile.name), base)) }
 }

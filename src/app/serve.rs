@@ -6,9 +6,11 @@
 
 use super::backups::Timetable;
 use super::forward::Forwarder;
+use super::outside::Outside;
 use super::sockets::{Passed, Sockets};
 use super::{background, certificate, data, first_start, forge, master, supervisor};
-use crate::base::{AccountName, SystemClock};
+use crate::base::meter::Meters;
+use crate::base::{AccountName, Clock, SystemClock};
 use crate::cli::Failure;
 use crate::cli::socket::AdminSocket;
 use crate::config::{self, Loaded, Settings};
@@ -47,22 +49,24 @@ pub(super) fn run(mut loaded: Loaded) -> Result<(), Failure> {
         // Before the data: a start that must fail for want of an address changes nothing.
         let sockets = Sockets::open(&mut loaded.settings, passed).await?;
         let identity = certificate::load(&loaded.settings)?;
-        let services = open_or_set_up(&loaded).await?;
-        let outcome = serve(&loaded.settings, sockets, identity, &services).await;
+        let meters = Meters::default();
+        let services = open_or_set_up(&loaded, &meters).await?;
+        let outcome = serve(&loaded.settings, sockets, identity, &services, meters).await;
         services.close().await;
         outcome
     })
 }
 
-async fn open_or_set_up(loaded: &Loaded) -> Result<Services, Failure> {
+async fn open_or_set_up(loaded: &Loaded, meters: &Meters) -> Result<Services, Failure> {
     let settings = &loaded.settings;
     let dir = data::directory(settings);
     let new = loaded.file.is_none() && matches!(dir.has_database(), Ok(false));
-    let forge = forge::connect(settings)?;
+    let outside = Outside::connect(settings)?;
+    outside.show(meters);
     if !new {
-        return data::open(settings, data::lock(&dir)?, forge);
+        return data::open(settings, data::lock(&dir)?, Some(outside));
     }
-    let services = data::create(settings, forge)?;
+    let services = data::create(settings, Some(outside))?;
     let name = AccountName::parse("admin").map_err(Failure::ours)?;
     let first = first_start::set_up(&services, name, None).await?;
     first_start::announce(settings, &first)?;
@@ -74,7 +78,9 @@ async fn serve(
     sockets: Sockets,
     identity: Option<TlsIdentity>,
     services: &Services,
+    meters: Meters,
 ) -> Result<(), Failure> {
+    show_numbers(services, identity.as_ref(), &meters);
     let socket = AdminSocket::bind(&settings.storage.data_dir)
         .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
     let forwarder = settings.audit.forward.as_ref().map(Forwarder::new).transpose()?;
@@ -82,7 +88,7 @@ async fn serve(
     let stop = stop_signals(grace + OPERATOR_GRACE + CLOSING_GRACE)?;
     let hangups = listen_for(SignalKind::hangup())?;
     let routes = [http::routes(), web::routes()].concat();
-    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &routes)
+    let front = Front::new(http_settings(settings), services.clone(), Arc::new(SystemClock), &routes, meters)
         .map_err(Failure::ours)?;
 
     let timetable = Timetable::of(settings, Arc::new(SystemClock));
@@ -121,6 +127,22 @@ async fn serve(
     let _ = tokio::time::timeout(OPERATOR_GRACE, operators.wait()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What this room and the services put on the page of numbers.
+fn show_numbers(services: &Services, identity: Option<&TlsIdentity>, meters: &Meters) {
+    services.show(meters);
+    if let Some(identity) = identity.cloned() {
+        let help = "When the certificate in use ends, in seconds since 1970.";
+        meters.gauge("keywayd_certificate_end_timestamp_seconds", help, move || {
+            identity.validity().map_or(f64::NAN, |validity| validity.until.as_millis() as f64 / 1_000.0)
+        });
+    }
+    let version = ("version", env!("CARGO_PKG_VERSION"));
+    meters.fact("keywayd_build_info", "Always 1; the version is the label.", version);
+    let started = SystemClock.now().as_millis() as f64 / 1_000.0;
+    let help = "When this server started, in seconds since 1970.";
+    meters.gauge("keywayd_start_timestamp_seconds", help, move || started);
 }
 
 fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
@@ -169,15 +191,17 @@ fn start_telemetry(settings: &Settings) -> Result<Log, Failure> {
         config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
     };
-    let level = match settings.log.level {
+    let level = |word| match word {
         config::LogLevel::Error => LogLevel::Error,
         config::LogLevel::Warn => LogLevel::Warn,
         config::LogLevel::Info => LogLevel::Info,
         config::LogLevel::Debug => LogLevel::Debug,
         config::LogLevel::Trace => LogLevel::Trace,
     };
-    let log = telemetry::start(format, level).map_err(Failure::ours)?;
-    tracing::debug!(?level, "logging");
+    let filter = &settings.log.level;
+    let rooms: Vec<_> = filter.rooms.iter().map(|(room, word)| (*room, level(*word))).collect();
+    let log = telemetry::start(format, level(filter.level), &rooms).map_err(Failure::ours)?;
+    tracing::debug!(level = ?filter.level, ?rooms, "logging");
     Ok(log)
 }
 

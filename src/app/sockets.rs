@@ -38,6 +38,7 @@ pub(super) struct Sockets {
     tcp: Vec<TcpListener>,
     redirect: Vec<TcpListener>,
     unix: Vec<UnixListener>,
+    metrics: Option<TcpListener>,
     /// None of a socket that was handed over: that one stays.
     own_file: Option<SocketFile>,
 }
@@ -96,7 +97,11 @@ impl Sockets {
             unix.push(listener);
             own_file = Some(file);
         }
-        Ok(Self { tcp, redirect, unix, own_file })
+        let metrics = match settings.metrics.listen {
+            Some(address) => Some(bind("metrics.listen", address).await?),
+            None => None,
+        };
+        Ok(Self { tcp, redirect, unix, metrics, own_file })
     }
 
     /// What is listened on, for people.
@@ -110,7 +115,8 @@ impl Sockets {
         let tcp = self.tcp.iter().map(|socket| format!("{scheme}://{}", address(socket)));
         let unix = self.unix.iter().map(|socket| format!("unix:{}", path(socket)));
         let redirect = self.redirect.iter().map(|socket| format!("http://{} (redirects)", address(socket)));
-        tcp.chain(unix).chain(redirect).collect::<Vec<_>>().join(", ")
+        let metrics = self.metrics.iter().map(|socket| format!("http://{} (metrics)", address(socket)));
+        tcp.chain(unix).chain(redirect).chain(metrics).collect::<Vec<_>>().join(", ")
     }
 
     /// The sockets as the server wants them, and what is to be kept for as long as it serves.
@@ -124,7 +130,8 @@ impl Sockets {
         });
         let unix = self.unix.into_iter().map(Listener::Unix);
         let redirect = self.redirect.into_iter().map(Listener::Redirect);
-        (tcp.chain(unix).chain(redirect).collect(), self.own_file)
+        let metrics = self.metrics.into_iter().map(Listener::Metrics);
+        (tcp.chain(unix).chain(redirect).chain(metrics).collect(), self.own_file)
     }
 }
 

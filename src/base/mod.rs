@@ -1,5 +1,5 @@
 //! The vocabulary every room shares: ids, names, roles, time, randomness, secret
-//! text, limits, pages. No I/O happens here, except that the clock and the random
+//! text, limits, pages, and the instruments that count what is done. No I/O happens here, except that the clock and the random
 //! source ask the operating system; nothing else in the program may.
 
 pub mod agent;
@@ -7,6 +7,7 @@ pub mod clock;
 pub mod duration;
 pub mod ids;
 pub mod limits;
+pub mod meter;
 pub mod names;
 pub mod page;
 pub mod panics;

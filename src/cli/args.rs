@@ -71,6 +71,7 @@ pub enum Command {
     #[command(subcommand, disable_help_subcommand = true)]
     Config(Config),
     Healthcheck(Healthcheck),
+    Doctor(Doctor),
     Version(Version),
 }
 
@@ -368,6 +369,21 @@ pub enum Config {
 /// in the server's container.
 #[derive(Args, Debug)]
 pub struct Healthcheck {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: ServerPlace,
+}
+
+/// Look at the whole installation and say what to do.
+///
+/// Permissions, ownership, clock, disk space, names, certificate, forge and services, public
+/// address, proxies, backups, master key. Changes nothing; calls the forge and the services that
+/// the configuration names, and the server by its public address. Exits with 1 if there are
+/// problems; warnings are none.
+#[derive(Args, Debug)]
+pub struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

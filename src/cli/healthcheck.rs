@@ -26,6 +26,16 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// # Errors
 /// If it does not answer, or is not well.
 pub fn run(server: &Server, json: bool) -> Result<(), Failure> {
+    let body = ask_server(server)?;
+    output::data(if json { &body } else { "healthy" });
+    Ok(())
+}
+
+/// Asks the server with these settings, and returns what it answers.
+///
+/// # Errors
+/// If it does not answer at one of its doors, or is not well.
+pub fn ask_server(server: &Server) -> Result<String, Failure> {
     let address = reachable(server.listen);
     let host = server.public_url.host();
     let body = match &server.tls.cert {
@@ -35,8 +45,7 @@ pub fn run(server: &Server, json: bool) -> Result<(), Failure> {
     if let Some(path) = &server.unix_socket {
         ask(&format!("unix:{}", path.display()), host, || unix(path))?;
     }
-    output::data(if json { &body } else { "healthy" });
-    Ok(())
+    Ok(body)
 }
 
 /// Asks through one door and returns the answer's body.

@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod args;
 pub mod audit;
+pub mod doctor;
 pub mod healthcheck;
 pub mod output;
 pub mod password;

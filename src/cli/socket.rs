@@ -43,6 +43,12 @@ pub fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
 }
 
+/// Whether a server runs on this data.
+#[must_use]
+pub fn is_served(data_dir: &Path) -> bool {
+    short(data_dir).and_then(|(path, _dir)| BlockingStream::connect(path)).is_ok()
+}
+
 /// Longest path of a socket, in bytes (`sun_path` in unix(7), less the final NUL).
 const PATH_BYTES_MAX: usize = 107;
 

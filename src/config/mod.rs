@@ -28,7 +28,8 @@ pub use settings::{
     Provider, RateLimit, Secrets, Server, Settings, Storage, Tls, Vaults,
 };
 pub use value::{
-    AuditReads, Forward, HttpOrigin, HttpUrl, LogFormat, LogLevel, Size, parse_listen, parse_network,
+    AuditReads, Forward, HttpOrigin, HttpUrl, LogFilter, LogFormat, LogLevel, Size, parse_listen,
+    parse_network,
 };
 
 use environment::Environment;

@@ -16,7 +16,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "integrations.fly.authorize_url",
     "integrations.fly.client_id",
     "integrations.fly.client_secret",
-    "metrics",
 ];
 
 /// Whether `path` is one of `keys` or lies in one of them.

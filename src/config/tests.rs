@@ -97,11 +97,11 @@ fn the_file_is_the_flags_then_the_environments_then_the_default() {
     let mut world = World::file("[log]\nlevel = \"warn\"\n");
     world.files.insert("/env.toml", "[log]\nlevel = \"error\"\n");
     world.files.insert("/flag.toml", "[log]\nlevel = \"debug\"\n");
-    assert_eq!(world.settings().log.level, LogLevel::Warn);
+    assert_eq!(world.settings().log.level, LogLevel::Warn.into());
     let mut world = world.with("KEYWAYD_CONFIG", "/env.toml");
-    assert_eq!(world.settings().log.level, LogLevel::Error);
+    assert_eq!(world.settings().log.level, LogLevel::Error.into());
     world.overrides.config = Some("/flag.toml".into());
-    assert_eq!(world.settings().log.level, LogLevel::Debug);
+    assert_eq!(world.settings().log.level, LogLevel::Debug.into());
     assert_eq!(world.load().unwrap().file.as_deref(), Some(Path::new("/flag.toml")));
     assert_eq!(World::default().load().unwrap().file, None);
 }

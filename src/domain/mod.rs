@@ -19,6 +19,7 @@ mod gate;
 mod grants;
 pub mod integrations;
 pub mod journal;
+mod meters;
 pub mod operator;
 pub mod overrides;
 mod passwords;

@@ -7,6 +7,7 @@
 //! switched off, nobody gets an answer that is older than their own request.
 
 use super::ports::{ForgeError, Reply};
+use crate::base::meter::{Counter, Counters};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,9 +27,27 @@ pub(super) struct Freshness {
     pub(super) grace: Duration,
 }
 
+/// How questions were answered, counted.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    /// By what was remembered, or by the answer that somebody else was waiting for.
+    pub(super) known: Counter,
+    /// By asking.
+    pub(super) asked: Counter,
+}
+
+impl Tally {
+    /// The tally of one kind of question; `counters` differ in the question and the result.
+    pub(super) fn of(counters: &Counters, question: &str) -> Self {
+        let counter = |result| counters.with_label_values(&[question, result]);
+        Self { known: counter("known"), asked: counter("asked") }
+    }
+}
+
 /// Answers of type `T` to questions of type `K`.
 pub(super) struct Questions<K, T> {
     freshness: Freshness,
+    tally: Tally,
     slots: Mutex<HashMap<K, Arc<Slot<T>>>>,
 }
 
@@ -54,8 +73,8 @@ struct Failure {
 }
 
 impl<K: Eq + Hash + Clone, T: Clone> Questions<K, T> {
-    pub(super) fn new(freshness: Freshness) -> Self {
-        Self { freshness, slots: Mutex::default() }
+    pub(super) fn new(freshness: Freshness, tally: Tally) -> Self {
+        Self { freshness, tally, slots: Mutex::default() }
     }
 
     /// The answer to `question`: one that is known and fresh, or what `ask` brings. It
@@ -69,8 +88,10 @@ impl<K: Eq + Hash + Clone, T: Clone> Questions<K, T> {
         let slot = self.slot(question);
         let mut known = slot.lock().await;
         if let Some(outcome) = known.for_whoever(came, self.freshness) {
+            self.tally.known.inc();
             return outcome;
         }
+        self.tally.asked.inc();
         let asked = Instant::now();
         let validator = known.answer.as_ref().and_then(|answer| answer.validator.clone());
         match ask(validator).await {
@@ -195,7 +216,8 @@ mod tests {
 
     fn questions(answers_secs: u64, grace_secs: u64) -> Questions<u8, u32> {
         let (answers, grace) = (Duration::from_secs(answers_secs), Duration::from_secs(grace_secs));
-        Questions::new(Freshness { answers, grace })
+        let counters = crate::base::meter::counters("asked", "Asked.", &["question", "result"]);
+        Questions::new(Freshness { answers, grace }, Tally::of(&counters, "test"))
     }
 
     fn fresh(value: u32) -> Result<Reply<u32>, ForgeError> {

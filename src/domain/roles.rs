@@ -4,8 +4,9 @@
 
 use super::actor::{Credential, ForgeToken};
 use super::ports::{Affected, Forge, ForgeError, ForgeUser, Installation, Reply, Repository};
-use super::questions::{Freshness, Questions};
+use super::questions::{Freshness, Questions, Tally};
 use super::{Actor, Error, ErrorKind, Result, Services, Settings};
+use crate::base::meter::{self, Counters};
 use crate::base::{RepoName, SecretText};
 use crate::store::records::{Source, Vault};
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub(super) struct Roles {
     listings: Questions<Tag, Arc<Vec<Repository>>>,
     /// Tokens the forge does not want to see before a certain time.
     paused: Mutex<HashMap<Tag, Instant>>,
+    /// How questions were answered, by question and result.
+    pub(super) answers: Counters,
 }
 
 /// Whether the repositories under an account's name belong to that account.
@@ -90,12 +93,19 @@ impl Reach {
 impl Roles {
     pub(super) fn new(forge: Arc<dyn Forge>, settings: &Settings) -> Self {
         let freshness = Freshness { answers: settings.forge.role_cache, grace: settings.forge.stale_grace };
+        let longer = Freshness { answers: freshness.answers.max(IDENTITY), ..freshness };
+        let answers = meter::counters(
+            "keywayd_forge_answers_total",
+            "Questions to the forge, by question, and whether the answer was known or had to be asked for.",
+            &["question", "result"],
+        );
         Self {
             forge,
-            people: Questions::new(Freshness { answers: freshness.answers.max(IDENTITY), ..freshness }),
-            repositories: Questions::new(freshness),
-            listings: Questions::new(freshness),
+            people: Questions::new(longer, Tally::of(&answers, "identity")),
+            repositories: Questions::new(freshness, Tally::of(&answers, "repository")),
+            listings: Questions::new(freshness, Tally::of(&answers, "repositories")),
             paused: Mutex::default(),
+            answers,
         }
     }
 

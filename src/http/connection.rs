@@ -13,7 +13,7 @@
 use super::address::Peer;
 use super::front::Front;
 use super::respond::Response;
-use super::{pipeline, redirect};
+use super::{metrics, pipeline, redirect};
 use crate::base::ids::RequestId;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -86,6 +86,8 @@ pub(super) enum Service {
     Everything(Peer),
     /// Redirects to HTTPS.
     Redirects,
+    /// The page of numbers.
+    Metrics,
 }
 
 /// Serves a connection to its end.
@@ -171,6 +173,7 @@ impl Desk {
                 let fresh_id = || RequestId::new(self.front.clock.now());
                 redirect::answer(&self.front.settings, &request, fresh_id)
             }
+            Service::Metrics => metrics::answer(&self.front, &request),
         }
     }
 }

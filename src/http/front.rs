@@ -7,7 +7,9 @@ use super::problem::Problem;
 use super::router::{Route, Table, TableError};
 use super::settings::HttpSettings;
 use crate::base::Clock;
+use crate::base::meter::Meters;
 use crate::domain::Services;
+use crate::telemetry::Requests;
 use hyper::body::Bytes;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +25,9 @@ pub struct Front {
     pub(super) limits: Option<Limits>,
     /// Handlers that run on whether or not their client stays.
     pub(super) mutations: TaskTracker,
+    pub(super) requests: Requests,
+    /// The page of numbers, for whoever asks at the door for it.
+    pub(super) meters: Meters,
     body_memory: Arc<Semaphore>,
     tables: Vec<&'static [Route]>,
     /// Made when somebody asks for it first.
@@ -36,7 +41,8 @@ pub(super) struct Description {
 }
 
 impl Front {
-    /// Puts it together; `routes` are the tables of all rooms that answer requests.
+    /// Puts it together; `routes` are the tables of all rooms that answer requests, and
+    /// `meters` is the page that all rooms show their numbers on.
     ///
     /// # Errors
     /// If two routes contradict each other.
@@ -45,13 +51,18 @@ impl Front {
         services: Services,
         clock: Arc<dyn Clock>,
         routes: &[&'static [Route]],
+        meters: Meters,
     ) -> Result<Self, TableError> {
+        let requests = Requests::default();
+        requests.show(&meters);
         let largest = settings.body_limit_bytes.max(settings.push_body_limit_bytes);
         let memory = settings.body_memory_bytes.max(largest).div_ceil(MEMORY_UNIT);
         Ok(Self {
             table: Table::new(routes)?,
             limits: settings.rate_limits.as_ref().map(Limits::new),
             mutations: TaskTracker::new(),
+            requests,
+            meters,
             tables: routes.to_vec(),
             description: OnceLock::new(),
             body_memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),

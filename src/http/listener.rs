@@ -17,6 +17,8 @@ pub enum Listener {
     Unix(UnixListener),
     /// HTTP that is answered with redirects to HTTPS and nothing else.
     Redirect(TcpListener),
+    /// HTTP that is answered with the page of numbers and nothing else.
+    Metrics(TcpListener),
 }
 
 /// A connection as it arrives.
@@ -25,6 +27,7 @@ pub(super) enum Arrival {
     Tls(TcpStream, Peer, TlsAcceptor),
     Unix(UnixStream),
     Redirect(TcpStream),
+    Metrics(TcpStream),
 }
 
 impl Listener {
@@ -41,6 +44,7 @@ impl Listener {
             }
             Self::Unix(listener) => Ok(Arrival::Unix(listener.accept().await?.0)),
             Self::Redirect(listener) => Ok(Arrival::Redirect(tcp(listener).await?.0)),
+            Self::Metrics(listener) => Ok(Arrival::Metrics(tcp(listener).await?.0)),
         }
     }
 }

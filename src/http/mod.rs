@@ -5,6 +5,7 @@
 //! listener    what is listened on           tls      the server's certificate
 //! connection  one socket: protocol settings, timeouts
 //! redirect    plain HTTP that only sends people on to HTTPS
+//! metrics     plain HTTP that only shows the page of numbers
 //! pipeline    the life of one request, from head to access line
 //! router      the route table: what is where and who may call it
 //! about       what routes say of themselves   openapi  all of it, as one document
@@ -39,6 +40,7 @@ mod front;
 mod json;
 mod limits;
 mod listener;
+mod metrics;
 mod openapi;
 mod pages;
 mod pipeline;

@@ -60,7 +60,7 @@ struct Visit<'a> {
     awaits_continue: bool,
     web_origin: Option<HeaderValue>,
     standing: Option<Standing>,
-    access: Access<RequestTag>,
+    access: Access<'a, RequestTag>,
     /// Once it is found.
     route: Option<&'static Route>,
     /// Until it is read.
@@ -81,7 +81,7 @@ impl<'a> Visit<'a> {
             awaits_continue: body::awaits_continue(&head.headers),
             web_origin: cors::allowed_origin(&head.headers, &settings.allowed_origins),
             standing: None,
-            access: Access::begin(tag.clone(), address, head.method.as_str()),
+            access: Access::begin(&front.requests, tag.clone(), address, head.method.as_str()),
             tag,
             route: None,
             body: Some(body),

@@ -27,6 +27,8 @@ use tokio_util::task::TaskTracker;
 
 /// Pause after the system could not give us a connection, typically for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Places at the door for the page of numbers, apart from those of the API.
+const METRICS_CONNECTIONS: usize = 8;
 /// How often full rate budgets are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -59,11 +61,13 @@ pub async fn serve(
     let house = Arc::new(House {
         protocols: connection::protocols(&front),
         places: Arc::new(Semaphore::new(front.settings.max_connections.min(Semaphore::MAX_PERMITS))),
+        metrics_places: Arc::new(Semaphore::new(METRICS_CONNECTIONS)),
         connections: TaskTracker::new(),
         shut: CancellationToken::new(),
         halt: Halt::default(),
         front,
     });
+    house.count();
     let doors = TaskTracker::new();
     for listener in listeners {
         doors.spawn(Arc::clone(&house).open(listener));
@@ -80,6 +84,7 @@ struct House {
     front: Arc<Front>,
     protocols: Protocols,
     places: Arc<Semaphore>,
+    metrics_places: Arc<Semaphore>,
     connections: TaskTracker,
     /// Take no more connections.
     shut: CancellationToken,
@@ -87,9 +92,20 @@ struct House {
 }
 
 impl House {
+    fn count(&self) {
+        let (open, meters) = (self.connections.clone(), &self.front.meters);
+        meters.gauge("keywayd_http_connections", "Connections that are open.", move || open.len() as f64);
+        let most = self.front.settings.max_connections as f64;
+        meters.gauge("keywayd_http_connections_max", "Connections that can be open.", move || most);
+    }
+
     /// Takes connections from one listener until the day ends.
     async fn open(self: Arc<Self>, listener: Listener) {
-        while let Some(Ok(place)) = self.shut.run_until_cancelled(self.place()).await {
+        let places = match listener {
+            Listener::Metrics(_) => &self.metrics_places,
+            _ => &self.places,
+        };
+        while let Some(Ok(place)) = self.shut.run_until_cancelled(take_place(places)).await {
             let Some(accepted) = self.shut.run_until_cancelled(listener.accept()).await else { return };
             match accepted {
                 Ok(arrival) => self.welcome(arrival, place),
@@ -103,13 +119,6 @@ impl House {
         }
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
-        if self.places.available_permits() == 0 {
-            tracing::debug!("all connections are taken; new ones wait");
-        }
-        Arc::clone(&self.places).acquire_owned().await
-    }
-
     fn welcome(self: &Arc<Self>, arrival: Arrival, place: OwnedSemaphorePermit) {
         let house = Arc::clone(self);
         self.connections.spawn(async move {
@@ -117,6 +126,7 @@ impl House {
                 Arrival::Plain(socket, peer) => house.serve(socket, Service::Everything(peer)).await,
                 Arrival::Unix(socket) => house.serve(socket, Service::Everything(Peer::Local)).await,
                 Arrival::Redirect(socket) => house.serve(socket, Service::Redirects).await,
+                Arrival::Metrics(socket) => house.serve(socket, Service::Metrics).await,
                 Arrival::Tls(socket, peer, acceptor) => {
                     let patience = house.front.settings.timeouts.first_head;
                     let shaken = tokio::select! {
@@ -174,6 +184,13 @@ impl House {
         self.connections.wait().await;
         left
     }
+}
+
+async fn take_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
+    if places.available_permits() == 0 {
+        tracing::debug!("all connections are taken; new ones wait");
+    }
+    Arc::clone(places).acquire_owned().await
 }
 
 /// `None`: the peer does not speak TLS, or not with us.

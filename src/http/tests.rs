@@ -7,6 +7,7 @@ use super::respond::Response;
 use super::router::{Auth, BodyRule, LimitClass, Route, Verb};
 use super::settings::{HttpSettings, RateLimits};
 use super::{Drained, Listener, serve};
+use crate::base::meter::Meters;
 use crate::base::{AccountName, Agent, Quota, Scope, SystemClock, ids::RequestId};
 use crate::domain::api_keys::{Label, NewApiKey};
 use crate::domain::{Origin, Services};
@@ -122,6 +123,7 @@ fn front(change: impl FnOnce(&mut HttpSettings)) -> Arc<Front> {
             Services::in_memory(),
             Arc::new(SystemClock),
             &[&[ROUTES], super::routes()].concat(),
+            Meters::default(),
         )
         .unwrap(),
     )

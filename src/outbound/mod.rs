@@ -6,6 +6,7 @@
 //! are followed by hand, to the same host only, because a credential goes along.
 //! Nothing of a call is ever part of an error but the host and what went wrong.
 
+mod calls;
 mod proxy;
 mod resolve;
 mod roots;
@@ -14,6 +15,8 @@ pub use proxy::ProxySettings;
 pub use roots::{RootsError, read_authorities};
 
 use crate::base::SecretText;
+use crate::base::meter::Meters;
+use calls::Calls;
 use resolve::Names;
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use zeroize::Zeroizing;
 const AT_ONCE: usize = 32;
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 8 << 20;
+const UNKNOWN_NAME: &str = "the name could not be resolved";
 /// Redirects followed before giving up.
 const REDIRECTS_MAX: usize = 3;
 
@@ -45,12 +49,17 @@ pub struct OutboundSettings {
 
 /// The client. Cheap to clone.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    /// Whom this one calls, for the count.
+    service: &'static str,
+}
 
 struct Inner {
     settings: OutboundSettings,
     agents: std::sync::OnceLock<proxy::Agents>,
     permits: Arc<Semaphore>,
+    calls: Calls,
 }
 
 /// What to do there.
@@ -91,6 +100,14 @@ pub struct Reply {
 pub struct CallError {
     host: String,
     reason: String,
+}
+
+impl CallError {
+    /// Whether the host's name was not found.
+    #[must_use]
+    pub fn is_of_the_name(&self) -> bool {
+        self.reason == UNKNOWN_NAME
+    }
 }
 
 impl Call {
@@ -163,7 +180,19 @@ impl Client {
     #[must_use]
     pub fn new(settings: OutboundSettings) -> Self {
         let (agents, permits) = (std::sync::OnceLock::new(), Arc::new(Semaphore::new(AT_ONCE)));
-        Self(Arc::new(Inner { settings, agents, permits }))
+        let inner = Arc::new(Inner { settings, agents, permits, calls: Calls::default() });
+        Self { inner, service: "other" }
+    }
+
+    /// The same client, whose calls are counted as calls to `service`.
+    #[must_use]
+    pub fn to(&self, service: &'static str) -> Self {
+        Self { inner: Arc::clone(&self.inner), service }
+    }
+
+    /// Shows what is counted of calls.
+    pub fn show(&self, meters: &Meters) {
+        self.inner.calls.show(meters);
     }
 
     /// Makes a call. Redirects of reads are followed as long as they stay on the host.
@@ -171,15 +200,22 @@ impl Client {
     /// # Errors
     /// If no whole answer came back in time.
     pub async fn send(&self, call: Call) -> Result<Reply, CallError> {
+        let begun = Instant::now();
+        let outcome = self.dispatch(call).await;
+        self.inner.calls.made(self.service, &outcome, begun.elapsed());
+        outcome
+    }
+
+    async fn dispatch(&self, call: Call) -> Result<Reply, CallError> {
         let host = call.host();
         let failed = |reason: &str| CallError { host: host.clone(), reason: reason.to_owned() };
-        let waiting = Arc::clone(&self.0.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.0.settings.timeout, waiting).await;
+        let waiting = Arc::clone(&self.inner.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.inner.settings.timeout, waiting).await;
         let permit = match permit {
             Ok(Ok(permit)) => permit,
             _ => return Err(failed("too many other calls are under way")),
         };
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             inner.follow(call)
@@ -295,7 +331,7 @@ fn host_of(url: &str) -> String {
 fn in_words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "it took too long".to_owned(),
-        ureq::Error::HostNotFound => "the name could not be resolved".to_owned(),
+        ureq::Error::HostNotFound => UNKNOWN_NAME.to_owned(),
         ureq::Error::Io(error) => format!("the connection failed ({})", error.kind()),
         ureq::Error::BodyExceedsLimit(_) => "it answered with more than is read".to_owned(),
         ureq::Error::Rustls(error) => format!("no trusted TLS connection ({error})"),

@@ -106,6 +106,12 @@ impl Fly {
         Self { api: Api::new(client, base.unwrap_or(API)), versions: Mutex::default() }
     }
 
+    /// Where its API is.
+    #[must_use]
+    pub const fn address() -> &'static str {
+        API
+    }
+
     /// What this version says of it, whether or not it is enabled.
     #[must_use]
     pub fn profile() -> &'static Profile {

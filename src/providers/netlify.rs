@@ -205,6 +205,12 @@ impl Netlify {
         Self { api: Api::new(client, base.unwrap_or(API)) }
     }
 
+    /// Where its API is.
+    #[must_use]
+    pub const fn address() -> &'static str {
+        API
+    }
+
     /// What this version says of it, whether or not it is enabled.
     #[must_use]
     pub fn profile() -> &'static Profile {

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod keys;
 mod location;
+mod meters;
 mod open;
 mod opened;
 mod overlay;

@@ -12,6 +12,7 @@
 //! Whoever puts a job in wakes the writer only when that ends its waiting.
 
 use super::StoreError;
+use super::meters::Instruments;
 use super::writer::Job;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ const RELAXED_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    pub(super) instruments: Instruments,
 }
 
 #[derive(Default)]
@@ -67,6 +69,7 @@ impl Queue {
             return Err(StoreError::Closed);
         }
         if waiting.jobs.len() >= QUEUE_JOBS {
+            self.instruments.turned_away.inc();
             return Err(StoreError::Busy);
         }
         waiting.urgent += usize::from(job.urgent);
@@ -109,6 +112,11 @@ impl Queue {
         let group: Vec<Job> = waiting.jobs.drain(..count).collect();
         waiting.urgent -= group.iter().filter(|job| job.urgent).count();
         Some(group)
+    }
+
+    /// How many jobs wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().jobs.len()
     }
 
     /// Takes no more jobs; those that are waiting can still be fetched.

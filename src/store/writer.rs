@@ -56,7 +56,9 @@ impl Writer {
             let mut jobs: Vec<_> = group.into_iter().map(|job| (job, Verdict::Heard)).collect();
             let begin = Instant::now();
             let outcome = self.commit(&mut jobs);
-            answered = Answered { clients, patience: (begin.elapsed() / PATIENCE).min(PATIENCE_MAX) };
+            let took = begin.elapsed();
+            answered = Answered { clients, patience: (took / PATIENCE).min(PATIENCE_MAX) };
+            queue.0.instruments.committed(jobs.len(), outcome.is_ok(), took);
             if let Err(StoreError::Engine(error)) = &outcome {
                 tracing::error!(%error, "a commit failed; the store serves no more writes");
                 self.failed.store(true, Ordering::Relaxed);

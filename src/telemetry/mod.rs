@@ -9,10 +9,12 @@
 mod access;
 mod panics;
 pub mod redact;
+mod requests;
 mod sink;
 
 pub use access::Access;
 pub use panics::{hide_expected_panics, log_panics};
+pub use requests::Requests;
 
 use sink::Sink;
 use tracing_subscriber::EnvFilter;
@@ -29,7 +31,7 @@ pub enum LogFormat {
 }
 
 /// The least important lines that are still written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// What failed.
     Error,
@@ -45,13 +47,13 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    const fn directives(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
-            Self::Info => "warn,keywayd=info",
-            Self::Debug => "warn,keywayd=debug",
-            Self::Trace => "warn,keywayd=trace",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
         }
     }
 }
@@ -66,14 +68,26 @@ impl Drop for Log {
     }
 }
 
-/// Starts logging to standard error for the whole process, panics included.
+/// What a filter of the log is made of: other people's crates are held to `warn`.
+fn directives(level: LogLevel, rooms: &[(&str, LogLevel)]) -> String {
+    let others = level.min(LogLevel::Warn).as_str();
+    let rooms = rooms.iter().map(|(room, level)| format!(",keywayd::{room}={}", level.as_str()));
+    format!("{others},keywayd={}{}", level.as_str(), rooms.collect::<String>())
+}
+
+/// Starts logging to standard error for the whole process, panics included: lines from
+/// `level` up, in single rooms of the program from the level that `rooms` gives them.
 ///
 /// # Errors
 /// If logging was started before.
-pub fn start(format: LogFormat, level: LogLevel) -> Result<Log, tracing_subscriber::util::TryInitError> {
+pub fn start(
+    format: LogFormat,
+    level: LogLevel,
+    rooms: &[(&str, LogLevel)],
+) -> Result<Log, tracing_subscriber::util::TryInitError> {
     let sink = Sink::default();
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level.directives()))
+        .with_env_filter(EnvFilter::new(directives(level, rooms)))
         .with_writer(sink.clone())
         .with_ansi(false);
     match format {

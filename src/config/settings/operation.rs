@@ -3,7 +3,7 @@
 
 use crate::config::{
     table::declare,
-    value::{AuditReads, Forward, LogFormat, LogLevel, Size},
+    value::{AuditReads, Forward, LogFilter, LogFormat, Size},
 };
 use std::{
     net::SocketAddr,
@@ -104,8 +104,9 @@ declare! {
     Log {
         /// `text` for people, `json` for programs.
         format: LogFormat = "text";
-        /// The least severe lines that are written: `error`, `warn`, `info`, `debug` or `trace`.
-        level: LogLevel = "info";
+        /// The least severe lines that are written: `error`, `warn`, `info`, `debug` or `trace`;
+        /// with other levels for single rooms of the program, as in `info,store=debug,http=warn`.
+        level: LogFilter = "info";
     }
 }
 

@@ -4,12 +4,14 @@
 
 mod address;
 mod choice;
+mod filter;
 mod scalar;
 mod size;
 mod url;
 
 pub use address::{parse_listen, parse_network};
 pub use choice::{AuditReads, Forward, LogFormat, LogLevel};
+pub use filter::LogFilter;
 pub use size::Size;
 pub use url::{HttpOrigin, HttpUrl};
 
