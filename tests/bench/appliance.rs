@@ -22,10 +22,6 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The appliance's, for the yardstick and for what is measured in this process.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What the command line may change.
