@@ -18,7 +18,7 @@ enum Elsewhere {
 use Elsewhere::{Needs, Script};
 
 /// By page and the block's first line.
-static ELSEWHERE: [(&str, &str, Elsewhere); 10] = [
+static ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
     ("README.md", "cargo run --release -- serve", Needs("a build of its own; `cargo test` is this")),
     (
         "packaging/docs/systemd.md",
@@ -44,21 +44,6 @@ static ELSEWHERE: [(&str, &str, Elsewhere); 10] = [
         "packaging/docs/clients.md",
         "keyway login                         # opens <address>/device; sign in there, with GitHub or a local account",
         Needs("the Keyway command line"),
-    ),
-    (
-        "packaging/docs/backup-and-recovery.md",
-        "keywayd backup /var/backups/keywayd/today.redb",
-        Needs("a directory of the machine"),
-    ),
-    (
-        "packaging/docs/backup-and-recovery.md",
-        "# 1. A place for the data, and the key in it.",
-        Needs("an empty machine, a backup and its key"),
-    ),
-    (
-        "packaging/docs/backup-and-recovery.md",
-        "keywayd key rotate --to passphrase_file:/etc/keywayd/passphrase",
-        Needs("somebody who thinks of a passphrase"),
     ),
     ("packaging/docs/clients.md", "git remote rename origin forge", Needs("a repository of somebody's")),
 ];
