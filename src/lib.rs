@@ -91,6 +91,10 @@
 //! Errors climb the same stairs and are converted once per floor (`StoreError`, then [`domain::Error`], then the
 //! problem document). What the client may read and what the log may read are separate fields all the way up.
 
+// What can panic is said to be impossible where it stands, with the reason. Rooms on the way of a request also do
+// without indexing.
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::unreachable))]
+
 pub mod app;
 pub mod base;
 pub mod cli;

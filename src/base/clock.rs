@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
+/// The end of the year 9999: RFC 3339 has four digits for years.
+const LAST_MILLIS: u64 = 253_402_300_799_999;
+
 /// A moment: milliseconds since the start of 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -50,11 +53,12 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads an RFC 3339 time.
+    /// Reads an RFC 3339 time from 1970 to 9999, UTC.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+        let millis = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()?;
+        (millis <= LAST_MILLIS).then_some(Self(millis))
     }
 
     /// Reads the time in a `Date` header (RFC 9110 §5.6.7), as servers of today write it.
@@ -65,10 +69,11 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339, UTC, three decimals: `2026-01-15T10:00:00.000Z`.
+/// RFC 3339, UTC, three decimals: `2026-01-15T10:00:00.000Z`. What lies beyond its years
+/// is shown as their end.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = i128::from(self.0) * 1_000_000;
+        let nanos = i128::from(self.0.min(LAST_MILLIS)) * 1_000_000;
         let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
         let (date, time) = (moment.date(), moment.time());
         write!(
@@ -113,5 +118,15 @@ mod tests {
         assert_eq!(moment.to_string(), "2025-01-15T10:00:00.007Z");
         assert_eq!(Timestamp::parse("2025-01-15T11:00:00.007+01:00"), Some(moment));
         assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    /// A zone west of Greenwich carried the last hours of 9999 into a year that cannot be
+    /// written, and writing it ended in a panic.
+    #[test]
+    fn the_end_of_time_can_be_written() {
+        let last = "9999-12-31T23:59:59.999Z";
+        assert_eq!(Timestamp::parse(last).unwrap().to_string(), last);
+        assert_eq!(Timestamp::parse("9999-12-31T23:59:59.999999999-23:59"), None);
+        assert_eq!(Timestamp::from_millis(u64::MAX).to_string(), last);
     }
 }

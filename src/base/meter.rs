@@ -6,6 +6,8 @@
 //! Labels are words of this program (routes as patterns, names of services), never
 //! names that people chose: who may read numbers may not learn whose they are.
 
+#![cfg_attr(not(test), expect(clippy::expect_used, reason = "names are literals, which a test reads"))]
+
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, IntGauge, Opts, PullingGauge, Registry, TextEncoder};
 

@@ -5,6 +5,8 @@
 pub mod agent;
 pub mod clock;
 pub mod duration;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod ids;
 pub mod limits;
 pub mod meter;

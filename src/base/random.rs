@@ -50,6 +50,7 @@ pub fn fill(bytes: &mut [u8]) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "without randomness there is no going on"))]
 fn fetch(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the kernel's random generator answers");
 }

@@ -9,6 +9,8 @@
 
 mod environment;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod layers;
 mod not_yet;
 mod origin;

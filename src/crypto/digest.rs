@@ -72,6 +72,7 @@ pub(super) fn fingerprint(key: &[u8; 32], label: &str) -> [u8; DIGEST_BYTES] {
     mac.finalize().into_bytes().into()
 }
 
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "it takes keys of any length"))]
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }

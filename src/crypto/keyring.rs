@@ -78,6 +78,7 @@ impl Keyring {
     /// # Panics
     /// Never: a keyring is made and read with at least one root key.
     #[must_use]
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "a keyring is made and read with one"))]
     pub fn newest_root(&self) -> (u32, &RootKey) {
         let (generation, key) = self.roots.last().expect("a keyring has a root key");
         (*generation, key)

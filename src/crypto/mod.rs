@@ -13,6 +13,8 @@
 
 pub mod digest;
 pub mod envelope;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod keyring;
 pub mod keys;
 pub mod master;

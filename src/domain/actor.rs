@@ -94,7 +94,7 @@ impl Actor {
         match &self.credential {
             Credential::ApiKey(key) => *key.id.as_bytes(),
             Credential::Session { id, .. } => *id.as_bytes(),
-            Credential::Forge(token) => std::array::from_fn(|at| token.tag[at]),
+            Credential::Forge(token) => token.tag.first_chunk().copied().unwrap_or_default(),
         }
     }
 

@@ -90,7 +90,7 @@ pub(super) fn recognised(
 ) -> Result<(User, bool), StoreError> {
     let ForgeUser { id: number, login, email, avatar_url } = person;
     let hash = view.keyring().index.lookup("forge user", &[&number.to_be_bytes()]);
-    let mut bytes: [u8; 16] = std::array::from_fn(|at| hash[at]);
+    let mut bytes: [u8; 16] = hash.first_chunk().copied().unwrap_or_default();
     // Version 8, for ids with a meaning of their own (RFC 9562 §5.8).
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;

@@ -79,6 +79,10 @@ pub(super) struct Edit<'a> {
     counts: Counts,
 }
 
+#[cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "positions come from `position` on the same list")
+)]
 impl<'a> Edit<'a> {
     /// Begins to change the environment that `right` is for.
     pub(super) fn begin(
@@ -113,7 +117,7 @@ impl<'a> Edit<'a> {
 
     /// The secret of that name, as it is so far.
     pub(super) fn named(&self, name: &SecretName) -> Option<&Secret> {
-        self.position(name).ok().map(|at| &self.content.secrets[at])
+        self.content.secrets.get(self.position(name).ok()?)
     }
 
     /// Gives `name` this value, creating it if need be.

@@ -3,6 +3,8 @@
 //! the API shows. Whatever reads or changes secrets needs a capability that only
 //! `permissions` can make.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 pub mod activity;
 pub mod actor;
 pub mod api_keys;
@@ -15,6 +17,8 @@ pub mod dotenv;
 pub mod environments;
 pub mod error;
 pub mod forge_sign_in;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gate;
 mod grants;
 pub mod integrations;
@@ -108,7 +112,7 @@ impl Services {
     }
 
     /// The operator's defaults.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_memory() -> Self {
         Self::in_memory_at(Arc::new(crate::base::SystemClock))
     }

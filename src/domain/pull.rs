@@ -22,7 +22,7 @@ impl Window {
     /// The part of `all` that is wanted.
     fn of<T>(self, all: &[T]) -> &[T] {
         let rest = all.get(self.offset..).unwrap_or_default();
-        &rest[..self.limit.unwrap_or(usize::MAX).min(rest.len())]
+        rest.get(..self.limit.unwrap_or(usize::MAX)).unwrap_or(rest)
     }
 }
 

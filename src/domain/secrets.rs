@@ -303,8 +303,8 @@ fn preview(value: &SecretText) -> SecretText {
         9..=12 => 2,
         _ => 4,
     };
-    let (head, tail) = (&chars[..shown], &chars[chars.len() - shown..]);
-    SecretText::new(head.iter().chain("••••".chars().collect::<Vec<_>>().iter()).chain(tail).collect())
+    let (head, tail) = (chars.iter().take(shown), chars.iter().skip(chars.len() - shown));
+    SecretText::new(head.copied().chain("••••".chars()).chain(tail.copied()).collect())
 }
 
 /// Looks authors up once per list.

@@ -97,13 +97,13 @@ impl ForgeSettings {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Settings {
     /// The defaults, at `https://keyway.example`.
     pub(super) fn for_tests() -> Self {
         Self {
             default_environments: ["local", "development", "staging", "production"]
-                .map(|name| EnvironmentName::parse(name).unwrap())
+                .map(|name| EnvironmentName::parse(name).expect("a name"))
                 .to_vec(),
             versions_kept: 10,
             trash_days: 30,

@@ -177,7 +177,9 @@ impl Default for Clients {
 impl Clients {
     fn shard(&self, client: &Client) -> MutexGuard<'_, HashMap<Client, Nanos>> {
         let index = self.hasher.hash_one(client) % SHARDS as u64;
-        lock(&self.shards[index as usize])
+        #[expect(clippy::indexing_slicing, reason = "there are `SHARDS` of them")]
+        let shard = &self.shards[index as usize];
+        lock(shard)
     }
 }
 

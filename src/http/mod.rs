@@ -28,6 +28,8 @@
 //! 5. the handler runs, detached from the connection if it may change anything,
 //! 6. headers that belong on every answer are added and the access line is written.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 mod about;
 mod address;
 mod api;
@@ -37,6 +39,8 @@ mod connection;
 mod cookies;
 mod cors;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod json;
 mod limits;
 mod listener;

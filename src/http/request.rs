@@ -292,7 +292,7 @@ pub(super) fn decode_segment(segment: &str) -> Result<String, Problem> {
     let malformed = || Problem::bad_request("the path is not validly percent-encoded UTF-8");
     let mut rest = segment.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
-        match &rest[at + 1..] {
+        match rest.get(at + 1..).unwrap_or_default() {
             [high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest = tail,
             _ => return Err(malformed()),
         }

@@ -11,6 +11,7 @@ use crate::base::{Role, Scope};
 use futures_util::future::BoxFuture;
 use hyper::Method;
 use hyper::header::HeaderValue;
+use std::collections::BTreeMap;
 
 /// A handler, boxed so that all of them fit into one table.
 pub type Handler = fn(Ctx) -> BoxFuture<'static, Answer>;
@@ -214,18 +215,14 @@ pub(super) enum Found<'a, 'p> {
 
 impl Table {
     pub(super) fn new(sets: &[&'static [Route]]) -> Result<Self, TableError> {
-        let mut places: Vec<(&'static str, Place)> = Vec::new();
+        let mut places: BTreeMap<&'static str, Place> = BTreeMap::new();
         for route in sets.iter().copied().flatten() {
-            let at = places.iter().position(|(path, _)| *path == route.path).unwrap_or_else(|| {
-                places.push((route.path, Place::default()));
-                places.len() - 1
-            });
-            places[at].1.add(route)?;
+            places.entry(route.path).or_default().add(route)?;
         }
         let mut tree = matchit::Router::new();
         for (path, mut place) in places {
             place.finish();
-            let verb = place.routes[0].verb;
+            let verb = place.routes.first().map_or(Verb::Get, |route| route.verb);
             tree.insert(path, place).map_err(|error| TableError { verb, path, reason: error.to_string() })?;
         }
         Ok(Self(tree))

@@ -15,6 +15,8 @@ mod codec;
 mod copy;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod keys;
 mod location;
 mod meters;
@@ -72,6 +74,10 @@ pub struct Store {
 }
 
 impl Store {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::expect_used, reason = "a process that is starting can start a thread")
+    )]
     fn run(
         database: Database,
         latest: Latest,

@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// Opens a database that lies in `backend`; tests make it fail.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn open_in(
         backend: impl StorageBackend,
         master: &MasterSecret,
@@ -100,11 +100,11 @@ impl Store {
     }
 
     /// A fresh database that is gone when closed.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_memory() -> Self {
         let (backend, keyring) = (redb::backends::InMemoryBackend::new(), Keyring::generate());
         let master = MasterSecret::Key(crate::crypto::MasterKey::generate());
-        Self::open_in(backend, &master, Some(&keyring)).unwrap()
+        Self::open_in(backend, &master, Some(&keyring)).expect("memory can be written")
     }
 
     fn start(

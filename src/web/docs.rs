@@ -38,7 +38,7 @@ fn reference(document: &Value) -> Markup {
             @for one in operations { (one.section(document)) }
         }
         h2 id="schemas" { "Types" }
-        @for (name, schema) in members(&document["components"]["schemas"]) { (type_section(name, schema)) }
+        @for (name, schema) in members(part(document, "/components/schemas")) { (type_section(name, schema)) }
     }
 }
 
@@ -59,7 +59,7 @@ fn subjects(document: &Value) -> Vec<(&str, Vec<Operation<'_>>)> {
                 Operation { method, path, about }
             })
         });
-        (tag, operations.filter(|one| one.about["tags"][0] == tag).collect())
+        (tag, operations.filter(|one| part(one.about, "/tags/0") == tag).collect())
     })
     .collect()
 }
@@ -75,7 +75,7 @@ impl<'d> Operation<'d> {
 
     fn section(&self, document: &Value) -> Markup {
         let parameters = self.about["parameters"].as_array().map_or(&[][..], Vec::as_slice);
-        let body = members(&self.about["requestBody"]["content"]).next();
+        let body = members(part(self.about, "/requestBody/content")).next();
         html! {
             section id=(self.id()) {
                 h3 { code { (self.method) " " (self.path) } }
@@ -233,6 +233,10 @@ fn inline(text: &str) -> Markup {
 fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     let target = value["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
     target.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
+}
+
+fn part<'d>(value: &'d Value, pointer: &str) -> &'d Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {

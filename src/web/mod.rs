@@ -5,6 +5,8 @@
 //! Every form carries a token that fits the browser it was made for, and does nothing
 //! without it.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 mod device;
 mod docs;
 mod forge;

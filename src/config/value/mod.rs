@@ -107,6 +107,7 @@ pub(super) trait Setting: Sized {
 }
 
 /// Reads a literal of the settings' own declaration: a default, a bound, an example.
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "a test reads every literal"))]
 pub(super) fn literal<T: Setting>(toml: &str) -> T {
     let given = DeValue::parse(toml).map(|value| Given::toml(value.get_ref()));
     let value = given.ok().and_then(|given| T::take(&given).ok());

@@ -1,6 +1,15 @@
 //! Which form a value is written in. Nearly all are raw and decided in one pass over
 //! their bytes; for the rest the candidates are weighed against each other.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        reason = "positions come from searching the same text; fuzzed"
+    )
+)]
+
 /// How one value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {

@@ -42,6 +42,15 @@
 //! wrong place when white space follows the opening one, and may find a backslash there.
 //! A shell is no reader: it would run `$(…)`. Nothing here makes `source .env` safe.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        reason = "positions come from searching the same text; fuzzed"
+    )
+)]
+
 mod form;
 pub mod naive;
 #[cfg(test)]

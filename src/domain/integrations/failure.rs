@@ -92,7 +92,7 @@ fn scrub(text: &str, values: &[&SecretText]) -> String {
         let core = word.trim_end_matches(['.', '!', '?']);
         if !core.is_empty() && (is_part(word) || is_part(core)) {
             clean.push_str("[redacted]");
-            clean.push_str(&piece[word.len()..]);
+            clean.push_str(piece.strip_prefix(word).unwrap_or_default());
         } else {
             clean.push_str(piece);
         }

@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
 
     async fn write(&self, portion: &[Step]) -> Result<Vec<Written>, ProviderError> {
         let Scene { access, place } = self.scene;
-        if portion[0].removes() {
+        if portion.first().is_some_and(Step::removes) {
             let removals = portion.iter().filter_map(|step| match step {
                 Step::Remove(removal) => Some(removal.clone()),
                 Step::Set(_) => None,

@@ -328,13 +328,13 @@ fn surplus_versions(
     // The last secret's versions may not all be in view; it is the first of the next step.
     let whole = if more && groups.len() > 1 { groups.len() - 1 } else { groups.len() };
     let mut dropped = 0;
-    for group in &groups[..whole] {
+    for group in groups.iter().take(whole) {
         let surplus = group.len().saturating_sub(usize::try_from(kept).unwrap_or(usize::MAX));
-        for &key in &group[..surplus] {
+        for &key in group.iter().take(surplus) {
             batch.delete_in(&VERSIONS, key);
             dropped += 1;
         }
     }
-    let last = groups[..whole].last().and_then(|group| group.last());
+    let last = groups.iter().take(whole).next_back().and_then(|group| group.last());
     Ok((dropped, last.filter(|_| more).map(|&key| Span::all().after(key))))
 }

@@ -42,7 +42,10 @@ pub fn description(tables: &[&'static [Route]]) -> Value {
     for route in tables.iter().copied().flatten() {
         let mut operation = operation(route, &mut schemas, &mut refusals);
         if let Some(links) = links::links(route, tables) {
-            operation["responses"][route.about.success.status().to_string()]["links"] = links;
+            let pointer = format!("/responses/{}", route.about.success.status());
+            if let Some(answer) = operation.pointer_mut(&pointer) {
+                put(answer, "links", links);
+            }
         }
         let method = route.verb.as_str().to_ascii_lowercase();
         paths.entry(route.path).or_default().insert(method, operation);
@@ -95,13 +98,13 @@ fn operation(route: &Route, schemas: &mut Schemas, refusals: &mut BTreeMap<Strin
         "x-limits": limits(route.limit),
     });
     if let Auth::Scoped(scope) = route.auth {
-        operation["x-scope"] = json!(scope);
+        put(&mut operation, "x-scope", json!(scope));
     }
     if let Some(role) = route.role {
-        operation["x-role"] = json!(role);
+        put(&mut operation, "x-role", json!(role));
     }
     if let Some(body) = request_body(route, schemas) {
-        operation["requestBody"] = body;
+        put(&mut operation, "requestBody", body);
     }
     operation
 }
@@ -219,7 +222,7 @@ fn parameter(place: &str, param: &Param, schemas: &mut Schemas) -> Value {
         schema = if schema.get("$ref").is_some() {
             json!({ "allOf": [schema], "default": value })
         } else {
-            schema["default"] = value;
+            put(&mut schema, "default", value);
             schema
         };
     }
@@ -247,7 +250,7 @@ fn request_body(route: &Route, schemas: &mut Schemas) -> Option<Value> {
     (!about.form.is_empty()).then(|| {
         let fields = about.form.iter().map(|field| {
             let mut schema = schemas.taken(field.shape);
-            schema["description"] = json!(field.what);
+            put(&mut schema, "description", json!(field.what));
             (field.name.to_owned(), schema)
         });
         let properties: Map<_, _> = fields.collect();
@@ -331,7 +334,7 @@ fn success(route: &Route, schemas: &mut Schemas) -> (u16, Value) {
     };
     let mut answer = json!({ "description": what, "headers": headers });
     if let Some(content) = content {
-        answer["content"] = content;
+        put(&mut answer, "content", content);
     }
     (about.success.status(), answer)
 }
@@ -413,6 +416,13 @@ fn headers() -> Value {
             "example": "Bearer",
         },
     })
+}
+
+/// Adds a member to what is an object.
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
 }
 
 #[cfg(test)]
