@@ -27,5 +27,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Says loudly that something is not tested here. Not by `eprintln!`, which the test harness keeps to itself when a
 /// test passes.
 pub(crate) fn skipped(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+    told(&format!("SKIPPED: {what}"));
+}
+
+/// Says something to whoever reads the output of a run that goes well.
+pub(crate) fn told(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
