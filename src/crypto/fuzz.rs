@@ -1,7 +1,7 @@
 //! What fuzzers try of this room (see `base::fuzz`).
 
 use super::token::BearerKind;
-use super::{Binding, Keyring, RootKey, envelope};
+use super::{Binding, Keyring, MasterKey, MasterSecret, RootKey, envelope};
 use crate::base::SecretText;
 use std::sync::LazyLock;
 
@@ -41,6 +41,22 @@ pub fn sealed(data: &[u8]) {
     assert_eq!(opened.is_ok(), altered == *good, "an altered value opens");
 }
 
+/// The keyring's record, whose head nothing vouches for: no other bytes open it.
+pub fn keyring(data: &[u8]) {
+    static GOOD: LazyLock<(MasterSecret, Vec<u8>)> = LazyLock::new(|| {
+        let secret = MasterSecret::Key(MasterKey::generate());
+        let record = Keyring::generate().seal(&[secret.master(1)]);
+        (secret, record)
+    });
+    let (secret, good) = &*GOOD;
+    assert!(Keyring::open(secret, data).is_err() || data == good, "a strange record opens");
+    let Some((&at, patch)) = data.split_first() else { return };
+    let mut altered = good.clone();
+    let at = usize::from(at) % altered.len();
+    altered.iter_mut().skip(at).zip(patch).for_each(|(byte, change)| *byte ^= change);
+    let _ = Keyring::open(secret, &altered);
+}
+
 #[cfg(test)]
 mod tests {
     use crate::base::fuzz::replay;
@@ -49,5 +65,6 @@ mod tests {
     fn stored_credentials_and_sealed_values_are_tried() {
         replay("bearers", super::bearers);
         replay("sealed", super::sealed);
+        replay("keyring", super::keyring);
     }
 }

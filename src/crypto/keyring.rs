@@ -128,6 +128,7 @@ impl Keyring {
     /// # Panics
     /// Never: nobody has 256 master keys at a time.
     #[must_use]
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "there are two at most"))]
     pub fn seal(&self, masters: &[Master]) -> Vec<u8> {
         let mut plain = Zeroizing::new(Vec::with_capacity(128 + self.roots.len() * 36));
         plain.push(FORMAT);

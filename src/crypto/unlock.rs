@@ -67,6 +67,7 @@ impl MasterSecret {
     /// The key under which this secret seals a keyring from now on. A passphrase gets a
     /// fresh salt, and takes a few tenths of a second and 64 MiB.
     #[must_use]
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "the parameters are our own"))]
     pub fn master(&self, number: u32) -> Master {
         match self {
             Self::Key(key) => Master { key: MasterKey::from_bytes(*key.expose()), number, stretch: None },
