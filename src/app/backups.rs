@@ -27,6 +27,11 @@ const PREFIX: &str = "keyway-";
 const SUFFIX: &str = ".redb";
 const UNFINISHED: &str = ".redb.partial";
 
+/// When the newest backup in `dir` was taken; `None`: there is none.
+pub(super) fn newest(dir: &Path) -> io::Result<Option<Timestamp>> {
+    Ok(files(dir)?.iter().filter_map(|path| Kept::at(path)).max().map(|kept| kept.taken))
+}
+
 /// What is to be done when.
 pub(super) struct Timetable {
     dir: PathBuf,

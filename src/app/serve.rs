@@ -80,7 +80,7 @@ async fn serve(
     services: &Services,
     meters: Meters,
 ) -> Result<(), Failure> {
-    show_numbers(services, identity.as_ref(), &meters);
+    show_numbers(settings, services, identity.as_ref(), &meters);
     let socket = AdminSocket::bind(&settings.storage.data_dir)
         .map_err(|error| Failure::ours(format!("cannot make the operator's socket: {error}")))?;
     let forwarder = settings.audit.forward.as_ref().map(Forwarder::new).transpose()?;
@@ -130,8 +130,11 @@ async fn serve(
 }
 
 /// What this room and the services put on the page of numbers.
-fn show_numbers(services: &Services, identity: Option<&TlsIdentity>, meters: &Meters) {
+fn show_numbers(settings: &Settings, services: &Services, identity: Option<&TlsIdentity>, meters: &Meters) {
     services.show(meters);
+    if settings.backup.dir.is_some() {
+        services.show_backups(meters);
+    }
     if let Some(identity) = identity.cloned() {
         let help = "When the certificate in use ends, in seconds since 1970.";
         meters.gauge("keywayd_certificate_end_timestamp_seconds", help, move || {

@@ -21,4 +21,21 @@ impl Services {
             move || f64::from(services.store().keyring().newest_root().0),
         );
     }
+
+    /// Shows how old the last good backup is, for a server that takes them.
+    pub fn show_backups(&self, meters: &Meters) {
+        let services = self.clone();
+        meters.gauge(
+            "keywayd_backup_age_seconds",
+            "Time since the last good backup; infinite: there is none.",
+            move || match services.backup_state().last_good {
+                Some(last) => services.now().since(last).as_secs_f64(),
+                None => f64::INFINITY,
+            },
+        );
+        let services = self.clone();
+        meters.gauge("keywayd_backup_failures", "Backups that failed since the last good one.", move || {
+            services.backup_state().failures as f64
+        });
+    }
 }

@@ -6,7 +6,8 @@
 use super::copy::{Draft, Replaced, copy, sync_parent};
 use super::engine::Snapshot;
 use super::error::{FileError, OpenStoreError, StoreError};
-use super::open::{KEYRING_KEY, admit, open_backend, unbroken};
+use super::migrate::{MIGRATIONS, migrate};
+use super::open::{KEYRING_KEY, admit, damaged, open_backend, prepare, unbroken};
 use super::overlay::Overlay;
 use super::verify::{Findings, walk};
 use super::view::View;
@@ -91,7 +92,9 @@ impl BackupFile {
             return Err(OpenStoreError::Damaged(path.to_owned(), "it is no file".to_owned()));
         }
         let database = open_backend(path, Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
-        let OpenedRing { ring, master, older, newer } = admit(&database, path, secret)?;
+        let (OpenedRing { ring, master, older, newer }, schema) = admit(&database, path, secret, MIGRATIONS)?;
+        // In memory: what is looked at, and put in a database's place, is of this version's schema.
+        settle_in(&database, path, &ring, schema)?;
         let superseded = !older.is_empty() && newer.is_empty();
         Ok(Self { path: path.to_owned(), database, keyring: Arc::new(ring), master, superseded })
     }
@@ -170,6 +173,24 @@ impl BackupFile {
     }
 }
 
+/// Copies `snapshot`, whatever its schema, to `path`, by way of `draft`, in place of a
+/// copy that may be there: all of its records, looked at as far as that takes no
+/// knowledge of what they say.
+pub(super) fn keep_copy(
+    snapshot: &Snapshot,
+    draft: PathBuf,
+    path: &Path,
+    pace: &Pace,
+) -> Result<(), FileError> {
+    counted(snapshot, draft, None, pace)?.0.file.keep_as(path)
+}
+
+/// Brings a file of an older version to this one's schema and tables.
+fn settle_in(database: &Database, path: &Path, ring: &Keyring, schema: u32) -> Result<(), OpenStoreError> {
+    migrate(database, path, ring, schema, MIGRATIONS)?;
+    unbroken(path, || prepare(database).map_err(|error| damaged(path, error)))
+}
+
 struct Copied {
     file: Draft,
     records: u64,
@@ -183,6 +204,21 @@ fn copied(
     record: Option<&[u8]>,
     pace: &Pace,
 ) -> Result<Copied, FileError> {
+    let (copied, database) = counted(snapshot, draft, record, pace)?;
+    let findings = walk(&Snapshot::of(&database, Arc::clone(snapshot.keyring()))?, pace)?;
+    if !findings.is_sound() {
+        return Err(FileError::Unsound { path: copied.file.path().to_owned(), findings });
+    }
+    Ok(copied)
+}
+
+/// A copy of `snapshot` that has as many records, opened again.
+fn counted(
+    snapshot: &Snapshot,
+    draft: PathBuf,
+    record: Option<&[u8]>,
+    pace: &Pace,
+) -> Result<(Copied, Database), FileError> {
     let (draft, file) = Draft::new(draft)?;
     let replaced = record.map(|value| Replaced { key: KEYRING_KEY, value });
     let expected = copy(snapshot, (draft.path(), file), replaced.as_ref(), pace)?;
@@ -196,11 +232,7 @@ fn copied(
     if records != expected {
         return Err(FileError::Incomplete { path: draft.path().to_owned(), found: records, expected });
     }
-    let findings = walk(&there, pace)?;
-    if !findings.is_sound() {
-        return Err(FileError::Unsound { path: draft.path().to_owned(), findings });
-    }
-    Ok(Copied { file: draft, records, bytes })
+    Ok((Copied { file: draft, records, bytes }, database))
 }
 
 /// A second name for a file that is about to be replaced; where the file system has no

@@ -107,6 +107,23 @@ pub enum OpenStoreError {
         /// The version that wrote it.
         writer: String,
     },
+    /// An older file that must be copied before it is changed, and cannot be.
+    #[error("before the database is brought to this version's schema it is copied, which failed: {0}")]
+    NotKept(Box<FileError>),
+    /// An older file that resists.
+    #[error(
+        "the database `{path}` has schema {found} and cannot be brought to schema {wanted}: {problem}\n\nhint: it is as it was; go on with the version of keywayd that you had, and report this"
+    )]
+    NotMigrated {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// This version's.
+        wanted: u32,
+        /// What went wrong.
+        problem: String,
+    },
 }
 
 impl OpenStoreError {

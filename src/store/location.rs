@@ -41,9 +41,14 @@ impl DataDir {
         self.0.join(format!("keyway.redb.{purpose}"))
     }
 
+    /// The copy of a database of the schema `found` from before it was brought to a later one.
+    pub(super) fn before_upgrade(&self, found: u32) -> PathBuf {
+        self.0.join(format!("keyway.redb.schema-{found}"))
+    }
+
     /// Removes copies that a killed process did not finish.
     pub(super) fn clear_drafts(&self, _lock: &DataDirLock) {
-        for purpose in ["new", "restoring", "compacting"] {
+        for purpose in ["new", "restoring", "compacting", "upgrading"] {
             let _ = fs::remove_file(self.draft(purpose));
         }
     }

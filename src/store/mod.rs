@@ -20,6 +20,7 @@ pub mod fuzz;
 mod keys;
 mod location;
 mod meters;
+mod migrate;
 mod open;
 mod opened;
 mod overlay;

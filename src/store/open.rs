@@ -4,6 +4,7 @@
 use super::audit::Head;
 use super::engine::{Latest, definition};
 use super::error::{OpenStoreError, StoreError};
+use super::migrate::{self, MIGRATIONS, Migration, migrate};
 use super::overlay::Overlay;
 use super::rotate::Masters;
 use super::tables::{META, NAMES};
@@ -17,9 +18,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The shape of the file. Raised when tables or records change in a way that needs a
-/// migration; a new table alone does not.
-const SCHEMA: u32 = 1;
+/// The shape of the file, raised by every migration (`migrate`).
 pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 /// The version of keywayd that last opened the file for writing.
 pub(super) const WRITER_KEY: &[u8] = b"written_by";
@@ -60,16 +59,28 @@ impl Store {
         Self::open(dir, lock, master, cache_bytes)
     }
 
-    /// Opens the database.
+    /// Opens the database. One of an older schema is copied and then brought to this
+    /// version's.
     ///
     /// # Errors
-    /// If it is missing, damaged, too new, or sealed with another master key. In all
-    /// these cases the file is as it was.
+    /// If it is missing, damaged, too new, sealed with another master key, or cannot be
+    /// brought to this version's schema. In all these cases the file is as it was.
     pub fn open(
         dir: &DataDir,
         lock: DataDirLock,
         master: &MasterSecret,
         cache_bytes: usize,
+    ) -> Result<Self, OpenStoreError> {
+        Self::open_as_of(dir, lock, master, cache_bytes, MIGRATIONS)
+    }
+
+    /// Opens the database as the version does that knows `steps`; tests know other ones.
+    pub(super) fn open_as_of(
+        dir: &DataDir,
+        lock: DataDirLock,
+        master: &MasterSecret,
+        cache_bytes: usize,
+        steps: &[Migration],
     ) -> Result<Self, OpenStoreError> {
         let path = dir.database();
         if !dir.has_database()? {
@@ -77,9 +88,20 @@ impl Store {
         }
         let io_failed = |error| OpenStoreError::Io(path.clone(), error);
         let probe = Overlay::new(File::open(&path).map_err(io_failed)?).map_err(io_failed)?;
-        let opened = admit(&open_backend(&path, probe, cache_bytes)?, &path, master)?;
+        let probe = open_backend(&path, probe, cache_bytes)?;
+        let (mut opened, schema) = admit(&probe, &path, master, steps)?;
         dir.clear_drafts(&lock);
+        if schema < migrate::schema(steps) {
+            let kept = migrate::keep_copy(&probe, opened.ring, dir, schema)?;
+            tracing::warn!(
+                copy = %kept.display(), schema,
+                "this version changes the database; a copy is kept for the version before, remove it in time"
+            );
+            opened = admit(&probe, &path, master, steps)?.0;
+        }
+        drop(probe);
         let database = unbroken(&path, || builder(cache_bytes).open(&path).map_err(|e| refused(&path, e)))?;
+        migrate(&database, &path, &opened.ring, schema, steps)?;
         Self::start(database, &path, Some(lock), opened)
     }
 
@@ -90,12 +112,24 @@ impl Store {
         master: &MasterSecret,
         keyring: Option<&Keyring>,
     ) -> Result<Self, OpenStoreError> {
+        Self::open_in_as_of(backend, master, keyring, MIGRATIONS)
+    }
+
+    /// The same as of the version that knows `steps`; a new database is of the first schema.
+    #[cfg(test)]
+    pub(super) fn open_in_as_of(
+        backend: impl StorageBackend,
+        master: &MasterSecret,
+        keyring: Option<&Keyring>,
+        steps: &[Migration],
+    ) -> Result<Self, OpenStoreError> {
         let path = Path::new("test backend");
         let database = open_backend(path, backend, 1 << 20)?;
         if let Some(keyring) = keyring {
             initialise(&database, &keyring.seal(&[master.master(1)])).map_err(|e| damaged(path, e))?;
         }
-        let opened = admit(&database, path, master)?;
+        let (opened, schema) = admit(&database, path, master, steps)?;
+        migrate(&database, path, &opened.ring, schema, steps)?;
         Self::start(database, path, None, opened)
     }
 
@@ -158,26 +192,29 @@ fn initialise(database: &Database, keyring: &[u8]) -> Result<(), redb::Error> {
     transaction.set_quick_repair(true);
     {
         let mut meta = transaction.open_table(definition(META))?;
-        meta.insert(SCHEMA_KEY, SCHEMA.to_be_bytes().as_slice())?;
+        meta.insert(SCHEMA_KEY, migrate::schema(MIGRATIONS).to_be_bytes().as_slice())?;
         meta.insert(KEYRING_KEY, keyring)?;
     }
     Ok(transaction.commit()?)
 }
 
-/// The keyring, if the file is one we can serve and the key is the right one.
+/// The keyring and the schema, if the file is one that a version with `steps` can serve
+/// and the key is the right one.
 pub(super) fn admit(
     database: &Database,
     path: &Path,
     master: &MasterSecret,
-) -> Result<OpenedRing, OpenStoreError> {
-    unbroken(path, || admit_whole(database, path, master))
+    steps: &[Migration],
+) -> Result<(OpenedRing, u32), OpenStoreError> {
+    unbroken(path, || admit_whole(database, path, master, migrate::schema(steps)))
 }
 
 fn admit_whole(
     database: &Database,
     path: &Path,
     master: &MasterSecret,
-) -> Result<OpenedRing, OpenStoreError> {
+    known: u32,
+) -> Result<(OpenedRing, u32), OpenStoreError> {
     let foreign =
         |_| OpenStoreError::Damaged(path.to_owned(), "its tables are not those of keywayd".to_owned());
     let transaction = database.begin_read().map_err(|e| damaged(path, e.into()))?;
@@ -187,18 +224,20 @@ fn admit_whole(
         Ok(value.map(|value| value.value().to_vec()).unwrap_or_default())
     };
     let schema = read(SCHEMA_KEY)?;
-    let schema = <[u8; 4]>::try_from(schema.as_slice())
-        .map_err(|_| OpenStoreError::Damaged(path.to_owned(), "it does not say its schema".to_owned()))?;
-    let found = u32::from_be_bytes(schema);
-    if found > SCHEMA {
+    let schema = <[u8; 4]>::try_from(schema.as_slice()).map(u32::from_be_bytes);
+    let Some(found) = schema.ok().filter(|found| *found > 0) else {
+        return Err(OpenStoreError::Damaged(path.to_owned(), "it does not say its schema".to_owned()));
+    };
+    if found > known {
         let writer = String::from_utf8_lossy(&read(WRITER_KEY)?).into_owned();
-        return Err(OpenStoreError::Newer { path: path.to_owned(), found, known: SCHEMA, writer });
+        return Err(OpenStoreError::Newer { path: path.to_owned(), found, known, writer });
     }
-    Keyring::open(master, &read(KEYRING_KEY)?).map_err(|error| OpenStoreError::keyring(path, error))
+    let opened = Keyring::open(master, &read(KEYRING_KEY)?);
+    Ok((opened.map_err(|error| OpenStoreError::keyring(path, error))?, found))
 }
 
 /// Makes the tables that are missing and notes who writes from now on.
-fn prepare(database: &Database) -> Result<(), redb::Error> {
+pub(super) fn prepare(database: &Database) -> Result<(), redb::Error> {
     let version = env!("CARGO_PKG_VERSION").as_bytes();
     {
         let transaction = database.begin_read()?;
@@ -232,6 +271,6 @@ fn refused(path: &Path, error: DatabaseError) -> OpenStoreError {
     }
 }
 
-fn damaged(path: &Path, error: redb::Error) -> OpenStoreError {
+pub(super) fn damaged(path: &Path, error: redb::Error) -> OpenStoreError {
     OpenStoreError::Damaged(path.to_owned(), error.to_string())
 }

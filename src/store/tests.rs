@@ -1,6 +1,7 @@
 //! The store by itself: sealing at its place, groups, and a disk that fails.
 
 mod faults;
+mod migrations;
 
 use super::records::{Account, User};
 use super::tables::{PROGRESS, USERS};

@@ -1,6 +1,6 @@
 //! `keywayd doctor`: each state that it knows is made on purpose, and it must say so and what to do.
 
-use super::harness::{Appliance, Outcome, skipped, snapshot};
+use super::harness::{Appliance, Outcome, disk, skipped, snapshot};
 use nix::unistd::{Gid, Uid, chown};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
@@ -93,7 +93,9 @@ fn an_appliance_as_it_comes_has_warnings_and_no_problems() {
 
     appliance.stop();
     let before = snapshot(&appliance.data_dir());
-    examine_at_rest(&appliance).warning("server", "keywayd serve");
+    let at_rest = examine_at_rest(&appliance);
+    at_rest.warning("server", "keywayd serve");
+    at_rest.said("database", "good");
     assert!(snapshot(&appliance.data_dir()) == before, "it changes nothing");
 }
 
@@ -139,10 +141,14 @@ fn the_master_key_is_looked_at() {
     examine_at_rest(&appliance).said("master key", "good");
     set_mode(&outside, 0o644);
     examine_at_rest(&appliance).problem("master key", "chmod 600");
+
+    fs::write(&outside, "0".repeat(64)).expect("it can be written");
+    set_mode(&outside, 0o600);
+    examine_at_rest(&appliance).problem("database", "does not open");
 }
 
 #[test]
-fn a_clock_that_is_behind_is_noticed() {
+fn a_newer_database_and_a_clock_that_is_behind_are_noticed() {
     let mut appliance = Appliance::start();
     appliance.stop();
     let database = File::options().write(true).open(appliance.database()).expect("it is there");
@@ -151,6 +157,10 @@ fn a_clock_that_is_behind_is_noticed() {
     database.set_modified(tomorrow).expect("its time can be set");
     drop(database);
     examine_at_rest(&appliance).problem("clock", "keep it by NTP");
+
+    disk::put(&appliance.database(), "meta", b"schema", &99_u32.to_be_bytes());
+    disk::put(&appliance.database(), "meta", b"written_by", b"9.9.9");
+    examine_at_rest(&appliance).problem("database", "written by keywayd 9.9.9");
 }
 
 #[test]
@@ -160,6 +170,21 @@ fn a_configuration_that_is_wrong_is_the_finding() {
     let found = examine_at_rest(&appliance);
     found.problem("configuration", "KEYWAYD_SERVER__LISTEN");
     assert_eq!(found.all.len(), 1);
+}
+
+#[test]
+fn old_and_missing_backups_are_noticed() {
+    let mut appliance = Appliance::start();
+    appliance.stop();
+    let backups = appliance.home().join("backups");
+    appliance.set("KEYWAYD_BACKUP__DIR", backups.to_str().expect("paths are text"));
+    examine_at_rest(&appliance).warning("backups", "none in");
+    fs::create_dir(&backups).expect("it can be made");
+    fs::write(backups.join("keyway-000001-20250101T000000Z.redb"), "").expect("it can be written");
+    examine_at_rest(&appliance).problem("backups", "2025-01-01T00:00:00.000Z");
+    appliance.restart();
+    appliance.log().wait_for("backup taken").expect("one is taken at once");
+    examine(&appliance).said("backups", "good");
 }
 
 #[test]

@@ -41,5 +41,6 @@ mod secrets;
 mod sign_in;
 mod standards;
 mod start;
+mod upgrades;
 mod vaults;
 mod wire;

@@ -51,7 +51,12 @@ fn plain(address: SocketAddr, method: &str, target: &str) -> (u16, String) {
 
 #[test]
 fn what_happened_is_on_the_page_and_no_name_is() {
-    let appliance = Appliance::start_with(&[("KEYWAYD_METRICS__LISTEN", "127.0.0.1:0")]);
+    let backups = tempfile::tempdir().expect("a scratch directory can be made");
+    let backups = backups.path().join("b");
+    let appliance = Appliance::start_with(&[
+        ("KEYWAYD_METRICS__LISTEN", "127.0.0.1:0"),
+        ("KEYWAYD_BACKUP__DIR", backups.to_str().expect("paths are text")),
+    ]);
     let door = door(&appliance);
     let admin = appliance.admin();
     admin.create_vault("admin/peculiar-repository");
@@ -63,6 +68,7 @@ fn what_happened_is_on_the_page_and_no_name_is() {
     appliance.stranger().get("/v1/peculiar-path").refused(404);
     let made_up = Request::new("PECULIAR", "/v1/vaults");
     appliance.stranger().send(&made_up).refused(405);
+    appliance.log().wait_for("backup taken").expect("a backup is taken at once");
 
     let numbers = Numbers::read(door);
     let requests = |method: &str, route: &str, status: u16| {
@@ -87,10 +93,15 @@ fn what_happened_is_on_the_page_and_no_name_is() {
     assert_eq!(numbers.get("keywayd_key_generation"), 1.0);
     assert_eq!(numbers.get("keywayd_healthy"), 1.0);
 
+    assert!(numbers.get("keywayd_backup_age_seconds").is_finite());
+    assert_eq!(numbers.get("keywayd_backup_failures"), 0.0);
+
     let text = page(door).to_lowercase();
     for name in ["peculiar", "admin", &appliance.token[..12].to_lowercase()] {
         assert!(!text.contains(name), "`{name}` is on the page");
     }
+    appliance.cli(&["key", "rotate", "--root"]).done();
+    assert_eq!(Numbers::read(door).get("keywayd_key_generation"), 2.0);
 }
 
 #[test]
@@ -102,6 +113,10 @@ fn the_numbers_have_a_door_of_their_own() {
     assert_eq!(plain(door, "GET", "/health").0, 404);
     assert_eq!(plain(door, "POST", "/metrics").0, 405);
     assert_eq!(plain(door, "GET", "/metrics").0, 200);
+    assert!(
+        !page(door).contains("keywayd_backup_age_seconds"),
+        "without a timetable there is no age to watch"
+    );
     assert!(
         !page(door).contains("keywayd_backup_age_seconds"),
         "without a timetable there is no age to watch"

@@ -1,6 +1,6 @@
 //! What lies on the disk: who can read it, whether there is room, how old it is.
 
-use super::super::data;
+use super::super::{backups, data};
 use super::Patient;
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::cli::doctor::Report;
@@ -145,11 +145,12 @@ pub(super) fn backups(patient: &Patient<'_>, report: &mut Report) {
     const CHECK: &str = "backups";
     let backup = &patient.settings.backup;
     let Some(dir) = &backup.dir else {
-        let hint = "set `backup.dir`, best to another disk";
+        let hint =
+            "set `backup.dir`, best to another disk, or run `keywayd backup FILE` from a timer of yours";
         return report.warn(CHECK, "the server takes none", hint);
     };
     let shown = dir.display();
-    match newest_backup(dir) {
+    match backups::newest(dir).unwrap_or_default() {
         None => report.warn(
             CHECK,
             format!("there is none in `{shown}` yet"),
@@ -162,13 +163,6 @@ pub(super) fn backups(patient: &Patient<'_>, report: &mut Report) {
         ),
         Some(last) => report.good(CHECK, format!("the newest in `{shown}` is of {last}")),
     }
-}
-
-/// When the newest whole backup in `dir` was written.
-fn newest_backup(dir: &Path) -> Option<Timestamp> {
-    let entries = fs::read_dir(dir).ok()?.flatten();
-    let whole = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "redb"));
-    whole.filter_map(|entry| entry.metadata().ok().as_ref().and_then(written_at)).max()
 }
 
 /// When a file was written.

@@ -6,12 +6,13 @@ mod files;
 mod network;
 
 use super::outside::Outside;
-use super::{forge, load};
+use super::{data, forge, load, master};
 use crate::base::{Clock, SystemClock};
 use crate::cli::doctor::Report;
 use crate::cli::{Failure, args, healthcheck, socket};
 use crate::config::Settings;
 use crate::http::TlsIdentity;
+use crate::store::BackupFile;
 use std::sync::Arc;
 
 /// What checks have in common.
@@ -40,6 +41,7 @@ fn examine(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
     let patient = Patient { settings, serving: socket::is_served(&settings.storage.data_dir) };
     files::data_directory(&patient, report);
     files::master_key(&patient, report);
+    database(&patient, report);
     files::disk_space(&patient, report);
     files::backups(&patient, report);
     files::clock(&patient, report);
@@ -48,6 +50,20 @@ fn examine(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
     network::proxies(&patient, report);
     super::serve::runtime()?.block_on(network::outside(&patient, report));
     Ok(())
+}
+
+/// Whether the master key opens the database. A server that runs has opened it.
+fn database(patient: &Patient<'_>, report: &mut Report) {
+    const CHECK: &str = "database";
+    let dir = data::directory(patient.settings);
+    if patient.serving || !matches!(dir.has_database(), Ok(true)) {
+        return;
+    }
+    let Ok(secret) = master::read(&master::place(patient.settings)) else { return };
+    match BackupFile::open(&dir.database(), &secret) {
+        Ok(_) => report.good(CHECK, "the master key opens it, and this version reads it"),
+        Err(error) => report.failed(CHECK, error, "restore a backup elsewhere, and keep the file as it is"),
+    }
 }
 
 /// Whether the server answers at every door it should have.

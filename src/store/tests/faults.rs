@@ -19,7 +19,7 @@ const SECTOR: usize = 512;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     /// The operation fails, and nothing else.
     Fails,
     /// The operation and all after it fail, as on a disk that was pulled out or is full.
@@ -30,7 +30,7 @@ enum Fault {
 
 /// What of the writes since the last sync is on the disk when the power comes back.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Remains {
+pub(super) enum Remains {
     Nothing,
     Everything,
     /// The last write only in part.
@@ -40,7 +40,7 @@ enum Remains {
 }
 
 #[derive(Clone, Debug)]
-struct Disk(Arc<Mutex<State>>);
+pub(super) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -78,7 +78,7 @@ impl Change {
 }
 
 impl Disk {
-    fn new(image: Vec<u8>, fault: Option<(u64, Fault)>) -> Self {
+    pub(super) fn new(image: Vec<u8>, fault: Option<(u64, Fault)>) -> Self {
         let (durable, current) = (image.clone(), image);
         Self(Arc::new(Mutex::new(State { durable, current, pending: Vec::new(), done: 0, fault })))
     }
@@ -87,8 +87,13 @@ impl Disk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Operations so far.
+    pub(super) fn operations(&self) -> u64 {
+        self.state().done
+    }
+
     /// What is on it when the process comes back.
-    fn image(&self) -> Vec<u8> {
+    pub(super) fn image(&self) -> Vec<u8> {
         let state = self.state();
         let Some((_, Fault::Stops(remains))) = state.fault else { return state.current.clone() };
         let mut image = state.durable.clone();
@@ -300,7 +305,7 @@ async fn try_every_operation(faults: &[Fault]) {
     let disk = Disk::new(fixture.image.clone(), None);
     let all = fixture.run(&disk).await;
     assert_eq!(all.len() as u64, STEPS + 2 * (STEPS / 3), "without a fault everything is written");
-    let operations = disk.state().done;
+    let operations = disk.operations();
     assert!(operations > 2 * STEPS, "{operations}");
     assert!(disk.image().len() > fixture.image.len(), "the file has to grow on the way");
     assert_whole(&fixture, disk.image(), &all, "no fault").await;
