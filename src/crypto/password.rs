@@ -57,6 +57,12 @@ impl PasswordHash {
         derived.is_some_and(|derived| bool::from(derived.ct_eq(&self.hash))) && !nobody
     }
 
+    /// Whether this is the very hash that `other` is, salt and all.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        bool::from(self.hash.ct_eq(&other.hash) & self.salt.ct_eq(&other.salt))
+    }
+
     /// `None` when the parameters are none that argon2 takes.
     fn derive(&self, password: &SecretText) -> Option<[u8; HASH_BYTES]> {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(HASH_BYTES)).ok()?;
@@ -79,5 +85,6 @@ mod tests {
         assert!(!hash.matches(&SecretText::new("correct hors".to_owned())));
         assert!(!PasswordHash::of_nobody().matches(&password));
         assert_ne!(hash.hash, PasswordHash::of(&password).hash, "salted");
+        assert!(hash.is(&hash.clone()) && !hash.is(&PasswordHash::of(&password)));
     }
 }

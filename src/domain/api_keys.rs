@@ -2,6 +2,7 @@
 
 use super::activity::{entry, operator_entry};
 use super::actor::Credential;
+use super::auth::{check_still_good, remember};
 use super::permissions::Access;
 use super::roles::{Reach, Standing};
 use super::vaults::{reachable, rfc_3339};
@@ -11,7 +12,7 @@ use crate::base::limits::{API_KEY_LIST_MAX, API_KEY_NAME_CHARS_MAX, API_KEYS_PER
 use crate::base::{EnvironmentName, RepoName, Scope, Scopes, SecretText, Timestamp};
 use crate::crypto::token;
 use crate::store::records::{Action, ApiKey, ApiKeyUsage, KeyEnvironment, KeyRepository, User, Vault};
-use crate::store::tables::{API_KEY_TOKENS, API_KEYS, API_KEYS_BY_USER, USERS};
+use crate::store::tables::{API_KEY_TOKENS, API_KEYS, API_KEYS_BY_USER};
 use crate::store::{Batch, Span, StoreError, View};
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -130,12 +131,11 @@ impl Services {
         let (services, caller) = (self.clone(), actor.clone());
         self.store()
             .write(move |view, batch| {
+                check_still_good(view, &caller)?;
                 let now = services.now();
                 let vaults = bound_vaults(view, &caller, named.as_deref())?;
                 let environments = bound_environments(view, &caller, &vaults, &wanted, reach.as_ref())?;
-                if caller.unsaved {
-                    batch.put(&USERS, caller.user.id, &caller.user)?;
-                }
+                remember(view, batch, &caller)?;
                 let minted = mint(view, batch, caller.user_id(), wanted, vaults, environments, now)?;
                 batch.audit(entry(&caller, now, Action::ApiKeyCreated).regarding(minted.key.name.clone()));
                 Ok(minted)
@@ -175,6 +175,7 @@ impl Services {
         let (services, caller) = (self.clone(), actor.clone());
         self.store()
             .write(move |view, batch| {
+                check_still_good(view, &caller)?;
                 let mut key = own_key(view, &caller, id)?;
                 if key.revoked_at.is_none() {
                     let now = services.now();

@@ -93,8 +93,8 @@ impl Attempts {
         Ok(())
     }
 
-    /// Takes a try back: it was the right password.
-    pub(super) fn succeeded(&self, attempt: &Attempt) {
+    /// Takes a try back: it was the right password, or none was looked at.
+    pub(super) fn take_back(&self, attempt: &Attempt) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (count, _) in attempt.counts() {
             if let Some(tries) = all.get_mut(&count) {
@@ -144,7 +144,7 @@ mod tests {
         let (attempts, now) = (Attempts::default(), Timestamp::from_millis(0));
         for _ in 0..1_000 {
             attempts.begin(&from(1, 1, None), now).unwrap();
-            attempts.succeeded(&from(1, 1, None));
+            attempts.take_back(&from(1, 1, None));
         }
     }
 

@@ -9,8 +9,8 @@ use crate::base::ids::UserId;
 use crate::base::{SecretText, Timestamp};
 use crate::crypto::token::BearerKind;
 use crate::store::records::{Account, Action, ApiKey, User};
-use crate::store::tables::{API_KEY_TOKENS, API_KEYS, USERS};
-use crate::store::{StoreError, View};
+use crate::store::tables::{API_KEY_TOKENS, API_KEYS, SESSIONS, USERS};
+use crate::store::{Batch, StoreError, View};
 
 impl Services {
     /// Who `credential` stands for, shown as a bearer token or, with `by_cookie`, as a
@@ -104,6 +104,36 @@ pub(super) fn recognised(
     let email = email.or_else(|| known.email.clone());
     let unsaved = !same || known.email != email || known.avatar_url != avatar_url;
     Ok((User { account, email, avatar_url, ..known }, unsaved))
+}
+
+/// Refuses an actor whose credential has ended since it was recognised: to ask the forge
+/// may have taken seconds. Judged on `view`, the state that is acted on.
+///
+/// # Errors
+/// Unauthorized.
+pub(super) fn check_still_good(view: View<'_>, actor: &Actor) -> Result<()> {
+    let ended = || Error::unauthorized("the credential has just ended; sign in again");
+    let is_good = match &actor.credential {
+        Credential::Session { id, .. } => view.find(&SESSIONS, *id)?.is_some(),
+        Credential::ApiKey(key) => view.find(&API_KEYS, key.id)?.is_some_and(|key| key.revoked_at.is_none()),
+        Credential::Forge(_) => true,
+    };
+    // Of somebody from the forge nothing may have been written yet.
+    let is_in = view.find(&USERS, actor.user_id())?.map_or(actor.unsaved, |user| !user.disabled);
+    if is_good && is_in { Ok(()) } else { Err(ended()) }
+}
+
+/// Writes down what the forge told about the actor. Whether they are let in is not the
+/// forge's to say, and may have changed since they were recognised.
+pub(super) fn remember(view: View<'_>, batch: &mut Batch<'_>, actor: &Actor) -> Result<(), StoreError> {
+    if !actor.unsaved {
+        return Ok(());
+    }
+    let mut user = actor.user.clone();
+    if let Some(known) = view.find(&USERS, user.id)? {
+        (user.disabled, user.created_at) = (known.disabled, known.created_at);
+    }
+    batch.put(&USERS, user.id, &user)
 }
 
 impl Services {

@@ -3,15 +3,14 @@
 //! one and says yes or no. Both are kept as keyed hashes, and a yes is handed out once.
 
 use super::activity::entry;
-use super::attempts::neighbourhood;
+use super::auth::check_still_good;
+use super::waiting::Waiting;
 use super::{Actor, Error, ErrorKind, Origin, Result, Services, SignedIn};
 use crate::base::{RepoName, SecretText, Timestamp, random};
 use crate::store::records::{Action, DeviceCode, DeviceState};
 use crate::store::tables::{DEVICE_CODES, Lookup, USER_CODES, USERS};
 use crate::store::{StoreError, View};
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -21,8 +20,6 @@ const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 const DIGITS: &[u8; 10] = b"0123456789";
 /// Most codes one address has outstanding.
 const PER_ADDRESS: usize = 20;
-/// Most codes outstanding at all.
-const IN_ALL: usize = 20_000;
 /// A poll may come this much early: clocks and networks are not exact.
 const FORGIVEN: Duration = Duration::from_secs(1);
 
@@ -67,48 +64,17 @@ pub struct DeviceRequest {
     pub created_at: Timestamp,
 }
 
-/// What is outstanding, and when it was last polled.
-#[derive(Default)]
-pub(super) struct Devices(Mutex<HashMap<Lookup, Outstanding>>);
+/// The codes that are outstanding, and when each was last polled.
+pub(super) struct Devices(Waiting<Option<Timestamp>>);
 
-struct Outstanding {
-    place: [u8; 8],
-    ends: Timestamp,
-    polled: Option<Timestamp>,
+impl Default for Devices {
+    fn default() -> Self {
+        Self(Waiting::new(PER_ADDRESS))
+    }
 }
 
 impl Devices {
-    /// Makes room for one more code from `address`.
-    fn open(&self, key: Lookup, address: IpAddr, now: Timestamp, ends: Timestamp) -> Result<()> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = neighbourhood(address);
-        let from_here =
-            |all: &HashMap<Lookup, Outstanding>| all.values().filter(|one| one.place == place).count();
-        if all.len() >= IN_ALL || from_here(&all) >= PER_ADDRESS {
-            all.retain(|_, one| one.ends > now);
-        }
-        let full = |detail: &str| Error {
-            retry_after: Some(Duration::from_secs(60)),
-            ..Error::new(ErrorKind::RateLimited, detail)
-        };
-        if from_here(&all) >= PER_ADDRESS {
-            return Err(full(
-                "too many sign-ins from this address are waiting; finish one or try again later",
-            ));
-        }
-        if all.len() >= IN_ALL {
-            return Err(full("too many sign-ins are waiting; try again later"));
-        }
-        all.insert(key, Outstanding { place, ends, polled: None });
-        Ok(())
-    }
-
-    fn close(&self, key: &Lookup) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-
-    /// Notes a poll, or says how long the next one has to wait. Codes of before a
-    /// restart are noted as if they were new.
+    /// Notes a poll, or says how long the next one has to wait.
     fn poll(
         &self,
         key: Lookup,
@@ -116,17 +82,16 @@ impl Devices {
         now: Timestamp,
         interval: Duration,
     ) -> Result<(), Duration> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = neighbourhood(code.address);
-        let one = all.entry(key).or_insert(Outstanding { place, ends: code.expires_at, polled: None });
-        let wait = interval.saturating_sub(FORGIVEN);
-        match one.polled.map(|last| now.since(last)) {
-            Some(passed) if passed < wait => Err(interval.saturating_sub(passed)),
-            _ => {
-                one.polled = Some(now);
-                Ok(())
+        self.0.with(key, code.address, code.expires_at, |polled| {
+            let wait = interval.saturating_sub(FORGIVEN);
+            match polled.map(|last| now.since(last)) {
+                Some(passed) if passed < wait => Err(interval.saturating_sub(passed)),
+                _ => {
+                    *polled = Some(now);
+                    Ok(())
+                }
             }
-        }
+        })
     }
 }
 
@@ -141,7 +106,7 @@ impl Services {
         let device_code = SecretText::new(random::text(BASE62, DEVICE_CODE_CHARS));
         let (now, key) = (self.now(), self.device_key(&device_code));
         let expires_at = now.plus(expires_in);
-        self.0.devices.open(key, origin.address, now, expires_at)?;
+        self.0.devices.0.open(key, origin.address, now, expires_at)?;
         let (address, user_agent) = (origin.address, origin.user_agent.clone());
         let services = self.clone();
         let made = self.store().write(move |view, batch| {
@@ -161,7 +126,7 @@ impl Services {
             Ok(user_code)
         });
         let made: Result<SecretText> = made.await;
-        let user_code = made.inspect_err(|_| self.0.devices.close(&key))?;
+        let user_code = made.inspect_err(|_| self.0.devices.0.close(&key))?;
         Ok(StartedDevice { device_code, user_code, expires_in, interval })
     }
 
@@ -203,7 +168,7 @@ impl Services {
                 }
             })
             .await;
-        self.0.devices.close(&key);
+        self.0.devices.0.close(&key);
         outcome
     }
 
@@ -233,6 +198,7 @@ impl Services {
                 let Some((key, mut code)) = services.find_pending(view, &user_code)? else {
                     return Ok(false);
                 };
+                check_still_good(view, &caller)?;
                 let now = services.now();
                 let (state, action) = if approve {
                     (DeviceState::Approved(caller.user_id()), Action::DeviceApproved)

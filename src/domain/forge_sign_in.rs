@@ -7,6 +7,7 @@ use super::auth::recognised;
 use super::grants::put_grant;
 use super::permissions::forge_vault;
 use super::ports::{ForgeUser, IssuedTokens, Repository};
+use super::waiting::Waiting;
 use super::{Error, ErrorKind, Origin, Result, Services, SignedIn};
 use crate::base::{SecretText, random};
 use crate::crypto::digest::pkce_challenge;
@@ -21,6 +22,17 @@ const VERIFIER_CHARS: usize = 64;
 const CODE_CHARS: usize = 43;
 const PENDING_FOR: Duration = Duration::from_secs(10 * 60);
 const CODE_FOR: Duration = Duration::from_secs(60);
+/// Most browsers behind one address that are away at the same time; an office has one.
+const PER_ADDRESS: usize = 200;
+
+/// Browsers that were sent to the forge and are not back.
+pub(super) struct Departures(Waiting<()>);
+
+impl Default for Departures {
+    fn default() -> Self {
+        Self(Waiting::new(PER_ADDRESS))
+    }
+}
 
 /// Where a browser wants to go after signing in.
 #[derive(Clone, Debug)]
@@ -55,8 +67,13 @@ impl Services {
     ///
     /// # Errors
     /// Not found when nobody can sign in at a forge, invalid for a destination that is
-    /// not allowed.
-    pub async fn begin_forge_sign_in(&self, browser: &str, destination: Destination) -> Result<String> {
+    /// not allowed, rate limited when too many are under way.
+    pub async fn begin_forge_sign_in(
+        &self,
+        browser: &str,
+        destination: Destination,
+        origin: &Origin,
+    ) -> Result<String> {
         let roles = self.0.roles.as_ref().filter(|roles| roles.forge().signs_in());
         let roles =
             roles.ok_or_else(|| Error::not_found("signing in with GitHub is not set up on this server"))?;
@@ -66,19 +83,18 @@ impl Services {
         let state = random::text(BASE62, STATE_CHARS);
         let verifier = SecretText::new(random::text(BASE62, VERIFIER_CHARS));
         let url = roles.forge().sign_in_url(&state, &pkce_challenge(&verifier));
+        let (now, key) = (self.now(), self.state_key(&state));
+        let expires_at = now.plus(PENDING_FOR);
+        self.0.departures.0.open(key, origin.address, now, expires_at)?;
         let pending = PendingSignIn {
             browser: self.browser_key(browser),
             verifier,
             target: destination.into(),
-            expires_at: self.now().plus(PENDING_FOR),
+            expires_at,
         };
-        let key = self.state_key(&state);
-        self.store()
-            .write(move |_, batch| {
-                batch.put(&PENDING_SIGN_INS, key, &pending)?;
-                Ok::<_, Error>(())
-            })
-            .await?;
+        let written: Result<()> =
+            self.store().write(move |_, batch| Ok(batch.put(&PENDING_SIGN_INS, key, &pending)?)).await;
+        written.inspect_err(|_| self.0.departures.0.close(&key))?;
         Ok(url)
     }
 
@@ -215,6 +231,7 @@ impl Services {
                 Ok::<_, Error>(pending)
             })
             .await?;
+        self.0.departures.0.close(&key);
         Ok(pending.filter(|pending| pending.browser == browser && pending.expires_at > self.now()))
     }
 

@@ -5,13 +5,14 @@
 //! variants for long looks and for vaults in the trash.
 
 use super::activity::entry;
+use super::auth::remember;
 use super::permissions::{Access, forge_vault};
 use super::roles::Standing;
 use super::{Actor, Error, ErrorKind, Result, Services, Settings};
 use crate::base::ids::VaultId;
 use crate::base::{RepoName, Timestamp};
 use crate::store::records::{Action, Entry, Source, Vault};
-use crate::store::tables::{USERS, VAULTS};
+use crate::store::tables::VAULTS;
 use crate::store::{Batch, StoreError, View};
 
 /// A change to a vault in the making. What is put into `batch` is written in one step
@@ -127,7 +128,7 @@ impl Services {
             actor,
             move |view, batch, actor| {
                 let mut access = Access::of(view, actor, &wanted, &standing)?;
-                note_news(batch, actor, &mut access.vault, &standing)?;
+                note_news(view, batch, actor, &mut access.vault, &standing)?;
                 Ok(access)
             },
             change,
@@ -202,7 +203,7 @@ impl Services {
             .write(move |view, batch| {
                 let Standing::Forge(Some(repository)) = &standing else { return Ok(()) };
                 match forge_vault(view, repository.id)? {
-                    Some(mut vault) => Ok(note_news(batch, &actor, &mut vault, &standing)?),
+                    Some(mut vault) => Ok(note_news(view, batch, &actor, &mut vault, &standing)?),
                     None => Ok(()),
                 }
             })
@@ -245,14 +246,13 @@ impl Services {
 
 /// Writes the actor down if they are new, and what the repository is called now.
 fn note_news(
+    view: View<'_>,
     batch: &mut Batch<'_>,
     actor: &Actor,
     vault: &mut Vault,
     standing: &Standing,
 ) -> Result<(), StoreError> {
-    if actor.unsaved {
-        batch.put(&USERS, actor.user.id, &actor.user)?;
-    }
+    remember(view, batch, actor)?;
     if standing.tell(vault) {
         batch.put(&VAULTS, vault.id, vault)?;
     }

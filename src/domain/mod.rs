@@ -46,6 +46,7 @@ mod usage;
 pub mod users;
 pub mod vaults;
 pub mod versions;
+mod waiting;
 
 pub use actor::{Actor, Origin};
 pub use error::{Error, ErrorKind, FieldError, Result};
@@ -56,6 +57,7 @@ use crate::base::{Clock, Timestamp};
 use crate::store::Store;
 use attempts::Attempts;
 use devices::Devices;
+use forge_sign_in::Departures;
 use grants::Renewals;
 use integrations::Integrations;
 use passwords::Passwords;
@@ -80,6 +82,7 @@ struct Inner {
     roles: Option<Roles>,
     renewals: Renewals,
     devices: Devices,
+    departures: Departures,
     attempts: Attempts,
     integrations: Integrations,
     upkeep: Upkeep,
@@ -105,6 +108,7 @@ impl Services {
             sweep: Notify::default(),
             renewals: Renewals::default(),
             devices: Devices::default(),
+            departures: Departures::default(),
             attempts: Attempts::default(),
             integrations,
             upkeep: Upkeep::default(),

@@ -1,9 +1,10 @@
 //! Passwords of local accounts. Hashing takes 19 MiB and tens of milliseconds on
 //! purpose, so it runs on blocking threads, and only a few at a time: a storm of
-//! sign-ins queues instead of eating the memory.
+//! sign-ins queues instead of eating the memory, and is turned away when the queue has
+//! become longer than anybody would wait.
 
 use super::operator::account_lookup;
-use super::{Error, Result, Services};
+use super::{Error, ErrorKind, Result, Services};
 use crate::base::ids::UserId;
 use crate::base::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::base::{AccountName, SecretText};
@@ -12,22 +13,48 @@ use crate::store::records::Account;
 use crate::store::tables::{USER_NAMES, USERS};
 use crate::store::{StoreError, View};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Hashes at one time.
 const AT_ONCE: usize = 2;
+/// Sign-ins that are checked or wait to be: a few seconds' worth.
+const IN_LINE: usize = 64;
+/// When to come back if there are more.
+const COME_BACK: Duration = Duration::from_secs(5);
 
-pub(super) struct Passwords(Arc<Semaphore>);
+pub(super) struct Passwords {
+    hashing: Arc<Semaphore>,
+    line: Semaphore,
+    /// Passwords checked so far.
+    #[cfg(test)]
+    pub(super) checked: std::sync::atomic::AtomicU32,
+}
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self {
+            hashing: Arc::new(Semaphore::new(AT_ONCE)),
+            line: Semaphore::new(IN_LINE),
+            #[cfg(test)]
+            checked: std::sync::atomic::AtomicU32::default(),
+        }
     }
 }
 
 impl Passwords {
+    async fn check(&self, hash: PasswordHash, password: SecretText) -> Result<Option<PasswordHash>> {
+        let _place = self.line.try_acquire().map_err(|_full| Error {
+            retry_after: Some(COME_BACK),
+            ..Error::new(ErrorKind::Unavailable, "too many people are signing in at once; try again")
+        })?;
+        #[cfg(test)]
+        self.checked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.run(move || hash.matches(&password).then_some(hash)).await
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(Error::internal)?;
+        let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(Error::internal)?;
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()
@@ -61,16 +88,16 @@ impl Services {
         self.0.passwords.run(move || PasswordHash::of(&password)).await
     }
 
-    /// Whose name and password these are. An unknown name, and what is no name at all,
-    /// costs the same hash as a known one.
+    /// Whose name and password these are, and the hash that says so. An unknown name, and
+    /// what is no name at all, costs the same hash as a known one.
     ///
     /// # Errors
-    /// Only when the store fails; a wrong password is `None`.
+    /// Unavailable when too many sign in at once. A wrong password is `None`.
     pub(super) async fn check_password(
         &self,
         name: Option<&AccountName>,
         password: SecretText,
-    ) -> Result<Option<UserId>> {
+    ) -> Result<Option<(UserId, PasswordHash)>> {
         let known = match name {
             Some(name) => self.store().read(|view| local_account(view, name))?,
             None => None,
@@ -82,8 +109,8 @@ impl Services {
         if password.len() > PASSWORD_BYTES_MAX {
             return Ok(None);
         }
-        let matches = self.0.passwords.run(move || hash.matches(&password)).await?;
-        Ok(id.filter(|_| matches))
+        let matching = self.0.passwords.check(hash, password).await?;
+        Ok(id.zip(matching))
     }
 }
 

@@ -13,6 +13,7 @@
 //! Somebody who can only read a public repository has no role on it; an override for
 //! that user is all they may have. An API key narrows all of these and widens none.
 
+use super::auth::check_still_good;
 use super::roles::{Namespaces, Standing};
 use super::{Actor, Error, Result, Settings};
 use crate::base::ids::{EnvironmentId, UserId, VaultId};
@@ -122,8 +123,9 @@ impl<'a> Access<'a> {
     ///
     /// # Errors
     /// Not found, with the same words, when there is no vault and when the actor has
-    /// no role on it.
+    /// no role on it; unauthorized when the actor's credential has just ended.
     pub(super) fn of(view: View<'_>, actor: &'a Actor, repo: &RepoName, standing: &Standing) -> Result<Self> {
+        check_still_good(view, actor)?;
         let unknown = || Error::not_found(format!("no vault for `{repo}`, or no access to it"));
         let found = match standing {
             Standing::Local(namespaces) => Self::by_own_roles(view, actor, repo, *namespaces)?,
@@ -161,13 +163,14 @@ impl<'a> Access<'a> {
     ///
     /// # Errors
     /// Not found, with the same words, when there is none of that id and when the actor
-    /// has no role on it.
+    /// has no role on it; unauthorized when the actor's credential has just ended.
     pub(super) fn of_deleted(
         view: View<'_>,
         actor: &'a Actor,
         id: VaultId,
         standing: &Standing,
     ) -> Result<Self> {
+        check_still_good(view, actor)?;
         let unknown = || Error::not_found("no such vault in the trash, or no access to it");
         let vault = view.find(&VAULTS, id)?.filter(|vault| vault.deleted.is_some()).ok_or_else(unknown)?;
         let role = match (standing, vault.source) {

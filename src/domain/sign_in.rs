@@ -5,7 +5,8 @@ use super::activity::operator_entry;
 use super::attempts::Attempt;
 use super::{Error, ErrorKind, Origin, Result, Services, SignedIn};
 use crate::base::{AccountName, SecretText, random};
-use crate::store::records::{Action, CredentialKind, Entry};
+use crate::crypto::PasswordHash;
+use crate::store::records::{Account, Action, CredentialKind, Entry, User};
 use crate::store::tables::USERS;
 
 /// A browser's mark: its own random part.
@@ -51,7 +52,10 @@ impl Services {
             )
         })?;
         let name = AccountName::parse(&typed).ok();
-        let Some(user) = self.check_password(name.as_ref(), form.password).await? else {
+        let checked = self.check_password(name.as_ref(), form.password).await;
+        // Who was turned away at the door has guessed nothing.
+        let checked = checked.inspect_err(|_| self.0.attempts.take_back(&attempt))?;
+        let Some((user, hash)) = checked else {
             self.audit_refusal(Entry {
                 credential: CredentialKind::SignIn,
                 address: Some(origin.address),
@@ -62,13 +66,14 @@ impl Services {
             });
             return Err(refused());
         };
-        self.0.attempts.succeeded(&attempt);
+        self.0.attempts.take_back(&attempt);
         let services = self.clone();
         self.store()
             .write(move |view, batch| {
-                // The account may have been disabled while its password was checked.
+                // Checking took a while: the account may have been disabled, or its password changed.
                 let user = view.find(&USERS, user)?.filter(|user| services.turns_away(user).is_none());
-                services.begin_session(view, batch, &user.ok_or_else(refused)?, &origin)
+                let user = user.filter(|user| has_password(user, &hash)).ok_or_else(refused)?;
+                services.begin_session(view, batch, &user, &origin)
             })
             .await
     }
@@ -109,6 +114,10 @@ impl Services {
         // Compared as secrets are, in constant time.
         SecretText::new(claimed.to_owned()) == SecretText::new(self.proof(purpose, parts))
     }
+}
+
+fn has_password(user: &User, hash: &PasswordHash) -> bool {
+    matches!(&user.account, Account::Local { password: Some(now), .. } if now.is(hash))
 }
 
 /// A fresh random text that stands for a browser, for its cookie.

@@ -1,6 +1,7 @@
 //! Vaults: one per repository.
 
 use super::activity::entry;
+use super::auth::{check_still_good, remember};
 use super::gate::Change;
 use super::permissions::{self, local_role, vault_lookup};
 use super::ports::Repository;
@@ -10,7 +11,7 @@ use crate::base::ids::{EnvironmentId, UserId, VaultId};
 use crate::base::{EnvironmentName, Page, Paged, RepoName, Role, Timestamp};
 use crate::store::records::{Account, Action, Deletion, EnvironmentInfo, EnvironmentKind, Source, Vault};
 use crate::store::tables::{
-    DELETED_VAULTS, GRANTS, GRANTS_BY_USER, USERS, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER,
+    DELETED_VAULTS, GRANTS, GRANTS_BY_USER, VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER,
 };
 use crate::store::{Span, StoreError, VaultSeal, View};
 use schemars::JsonSchema;
@@ -104,6 +105,7 @@ impl Services {
         let outcome = self
             .store()
             .write(move |view, batch| {
+                check_still_good(view, &caller)?;
                 let place = match &standing {
                     Standing::Local(namespaces) => may_create(view, &caller, &wanted, *namespaces)?,
                     Standing::Forge(repository) => {
@@ -116,9 +118,7 @@ impl Services {
                 if view.find(&VAULT_NAMES, lookup)?.is_some() {
                     return Err(Error::conflict(format!("a vault for `{}` exists already", vault.repo)));
                 }
-                if caller.unsaved {
-                    batch.put(&USERS, caller.user.id, &caller.user)?;
-                }
+                remember(view, batch, &caller)?;
                 batch.put(&VAULTS, vault.id, &vault)?;
                 batch.put(&VAULT_KEYS, vault.id, VaultSeal::generate(vault.id).record())?;
                 batch.put(&VAULT_NAMES, lookup, &vault.id)?;

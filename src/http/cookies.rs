@@ -6,8 +6,18 @@ use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue};
 use std::time::Duration;
 
-/// The session of whoever signed in.
+/// The session of whoever signed in. Clients know it by this name.
 pub(super) const SESSION: &str = "keyway_session";
+
+/// What the cookie `name` of a page is called on the wire. Where the server is reached by
+/// HTTPS, the prefix makes browsers refuse one that another host of the domain has set.
+pub(super) fn of_page(settings: &HttpSettings, name: &str) -> String {
+    if is_secure(settings) { format!("__Host-{name}") } else { name.to_owned() }
+}
+
+fn is_secure(settings: &HttpSettings) -> bool {
+    settings.public_url.starts_with("https:")
+}
 
 /// The value of the cookie `name`. Of several with one name, the first.
 pub(super) fn find<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -24,7 +34,7 @@ pub(super) fn hand_out(
     value: &str,
     age: Option<Duration>,
 ) -> Option<HeaderValue> {
-    let secure = if settings.public_url.starts_with("https:") { "; Secure" } else { "" };
+    let secure = if is_secure(settings) { "; Secure" } else { "" };
     let age = age.map(|age| format!("; Max-Age={}", age.as_secs())).unwrap_or_default();
     let mut header =
         HeaderValue::try_from(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")).ok()?;
@@ -48,6 +58,8 @@ mod tests {
     fn cookies_are_secure_where_the_server_is() {
         let header = |url: &str| hand_out(&HttpSettings::new(url), "n", "v", Some(Duration::ZERO)).unwrap();
         assert_eq!(header("http://127.0.0.1:1"), "n=v; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        assert_eq!(of_page(&HttpSettings::new("https://k.example"), "n"), "__Host-n");
+        assert_eq!(of_page(&HttpSettings::new("http://127.0.0.1:1"), "n"), "n");
         assert_eq!(header("https://k.example"), "n=v; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0");
     }
 }

@@ -70,10 +70,10 @@ impl Ctx {
         Form(fields.map(|(name, value)| (name.into_owned(), SecretText::new(value.into_owned()))).collect())
     }
 
-    /// The value of a cookie.
+    /// The value of a page's cookie.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        cookies::find(&self.headers, name)
+        cookies::find(&self.headers, &cookies::of_page(self.settings(), name))
     }
 
     /// Refuses what a page of a foreign site made a browser send. Browsers that do not
@@ -143,11 +143,15 @@ impl Ctx {
         Ok(response)
     }
 
-    /// Hands out a cookie with `answer`; `None`: until the browser is closed.
+    /// Hands out a page's cookie with `answer`; `None`: until the browser is closed.
     ///
     /// # Errors
     /// Those of `answer`.
     pub fn with_cookie(&self, answer: Answer, name: &str, value: &str, age: Option<Duration>) -> Answer {
+        self.with_named(answer, &cookies::of_page(self.settings(), name), value, age)
+    }
+
+    fn with_named(&self, answer: Answer, name: &str, value: &str, age: Option<Duration>) -> Answer {
         let mut response = answer?;
         if let Some(cookie) = cookies::hand_out(self.settings(), name, value, age) {
             response.headers_mut().append(SET_COOKIE, cookie);
@@ -161,7 +165,7 @@ impl Ctx {
     /// Those of `answer`.
     pub fn with_session(&self, answer: Answer, session: &SignedIn) -> Answer {
         let age = session.expires_at.since(self.now());
-        self.with_cookie(answer, cookies::SESSION, session.token.expose(), Some(age))
+        self.with_named(answer, cookies::SESSION, session.token.expose(), Some(age))
     }
 
     /// Takes the session's cookie back with `answer`.
@@ -169,7 +173,7 @@ impl Ctx {
     /// # Errors
     /// Those of `answer`.
     pub fn without_session(&self, answer: Answer) -> Answer {
-        self.with_cookie(answer, cookies::SESSION, "", Some(Duration::ZERO))
+        self.with_named(answer, cookies::SESSION, "", Some(Duration::ZERO))
     }
 
     /// The session in the cookie, to be ended.

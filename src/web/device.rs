@@ -7,6 +7,7 @@
 use super::layout::{document, failure};
 use super::login::{Next, ways};
 use super::visit::{TOKEN, Visit};
+use crate::base::Timestamp;
 use crate::domain::devices::DeviceRequest;
 use crate::http::{About, Answer, Ctx, LimitClass, Outcome, Param, ProblemKind, Route, Verb};
 use maud::{Markup, html};
@@ -57,8 +58,10 @@ fn entry_form(visit: &Visit<'_>, typed: &str) -> Markup {
         form method="post" action="/device" {
             (visit.form_field("device"))
             label for="user_code" { "Code" }
+            p.hint #user_code_form { "Four letters and four digits, such as WDJB-3947" }
             input.code id="user_code" name="user_code" type="text" value=(typed) autocomplete="off"
-                autocapitalize="characters" spellcheck="false" placeholder="WDJB-3947" maxlength="20" required;
+                autocapitalize="characters" spellcheck="false" aria-describedby="user_code_form" maxlength="20"
+                required;
             button type="submit" { "Continue" }
         }
     }
@@ -89,12 +92,12 @@ fn confirm(ctx: &Ctx, visit: &Visit<'_>, request: &DeviceRequest) -> Answer {
     let content = html! {
         dl {
             dt { "Code" } dd { strong { (code) } }
-            dt { "Client" } dd { (if request.user_agent.is_empty() { "does not say" } else { &request.user_agent }) }
+            dt { "Client" } dd { bdi { (if request.user_agent.is_empty() { "does not say" } else { &request.user_agent }) } }
             @if let Some(repository) = &request.repository {
                 dt { "Repository" } dd { (repository) }
             }
             dt { "Address" } dd { (request.address.to_canonical()) }
-            dt { "Asked at" } dd { (request.created_at) }
+            dt { "Asked at" } dd { (moment(request.created_at)) }
         }
         @if let Some(actor) = ctx.visitor() {
             p {
@@ -114,6 +117,13 @@ fn confirm(ctx: &Ctx, visit: &Visit<'_>, request: &DeviceRequest) -> Answer {
         }
     };
     visit.answer(ctx.html(Outcome::Fine, document("Is this you?", &content)))
+}
+
+/// A time as people read it, to the second. Their time zone is not known here.
+fn moment(time: Timestamp) -> Markup {
+    let exact = time.to_string();
+    let shown = exact.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
+    html! { time datetime=(exact) { (shown) " UTC" } }
 }
 
 async fn decide(ctx: Ctx) -> Answer {
@@ -145,4 +155,15 @@ async fn decide(ctx: Ctx) -> Answer {
         ("Denied", content)
     };
     visit.answer(ctx.html(Outcome::Fine, document(title, &content)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_to_the_second() {
+        let shown = moment(Timestamp::from_millis(1_800_000_000_217)).into_string();
+        assert_eq!(shown, r#"<time datetime="2027-01-15T08:00:00.217Z">2027-01-15 08:00:00 UTC</time>"#);
+    }
 }

@@ -55,7 +55,7 @@ async fn start(ctx: Ctx) -> Answer {
             Destination::Here { user_code: visit.proven(&typed, &seen).map(str::to_owned) }
         }
     };
-    let url = ctx.services().begin_forge_sign_in(visit.browser(), destination).await?;
+    let url = ctx.services().begin_forge_sign_in(visit.browser(), destination, ctx.origin()).await?;
     visit.answer(ctx.found(&url))
 }
 

@@ -42,7 +42,11 @@ fn whole(title: &str, class: &str, content: &Markup) -> String {
 
 /// The page of a failure the server itself tells of.
 pub(super) fn failure(title: &str, detail: &str) -> String {
-    document(title, &html! { p.bad role="alert" { (sentence(detail)) } })
+    let content = html! {
+        p.bad role="alert" { (sentence(detail)) }
+        p { a href="/" { "Go to the start page" } }
+    };
+    document(title, &content)
 }
 
 /// A page with nothing but something that went wrong, and a way on.
@@ -54,12 +58,18 @@ pub(super) fn refusal(ctx: &Ctx, outcome: Outcome, title: &str, detail: &str, wa
     ctx.html(outcome, document(title, &content))
 }
 
-/// Services speak in lower case and without full stops; people read sentences.
-pub(super) fn sentence(text: &str) -> String {
+/// Services speak in lower case and without full stops, with literals in backticks;
+/// people read sentences.
+pub(super) fn sentence(text: &str) -> Markup {
     let mut letters = text.chars();
     let head: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     let text = format!("{head}{}", letters.as_str());
-    if text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") }
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 0 { (part) } @else { code { (part) } }
+        }
+        @if !text.ends_with(['.', '!', '?']) { "." }
+    }
 }
 
 /// The style sheet.
@@ -77,5 +87,13 @@ mod tests {
         let page = failure("<script>", "\"><img src=x onerror=alert(1)> & more");
         assert!(!page.contains("<script>") && !page.contains("<img"), "{page}");
         assert!(page.contains("&lt;img src=x onerror=alert(1)&gt; &amp; more."), "{page}");
+    }
+
+    #[test]
+    fn words_of_the_services_become_sentences() {
+        let shown = |text| sentence(text).into_string();
+        assert_eq!(shown("set `a.<b>`; it is `c`"), "Set <code>a.&lt;b&gt;</code>; it is <code>c</code>.");
+        assert_eq!(shown("done!"), "Done!");
+        assert_eq!(shown(""), ".");
     }
 }

@@ -8,6 +8,7 @@ use super::failure::explain;
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::{SecretText, Timestamp};
 use crate::domain::activity::entry;
+use crate::domain::auth::check_still_good;
 use crate::domain::ports::provider::{Account, ProviderError};
 use crate::domain::vaults::rfc_3339;
 use crate::domain::{Actor, Error, Result, Services};
@@ -118,6 +119,7 @@ impl Services {
         let (actor, account, now) = (actor.clone(), account.clone(), self.now());
         self.store()
             .write(move |view, batch| {
+                check_still_good(view, &actor)?;
                 let team = account.team;
                 let all = connections_of(view, actor.user_id())?;
                 let same = |one: &&Connection| {
@@ -169,6 +171,7 @@ impl Services {
         let (actor, now) = (actor.clone(), self.now());
         self.store()
             .write(move |view, batch| {
+                check_still_good(view, &actor)?;
                 let key = (actor.user_id(), id);
                 let connection = view.find(&CONNECTIONS, key)?.ok_or_else(no_connection)?;
                 batch.delete(&CONNECTIONS, key);

@@ -5,10 +5,13 @@ use crate::http::about::{About, Param};
 use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
 use crate::http::respond::Answer;
-use crate::http::router::{Route, Verb};
+use crate::http::router::{LimitClass, Route, Verb};
 
 pub(super) const ROUTES: &[Route] =
-    &[Route::new(Verb::Post, "/v1/github/webhook", RECEIVE, |ctx| Box::pin(receive(ctx))).open()];
+    // Events come from few addresses, in bursts, and are sent once.
+    &[Route::new(Verb::Post, "/v1/github/webhook", RECEIVE, |ctx| Box::pin(receive(ctx)))
+        .open()
+        .limit(LimitClass::Exempt)];
 
 const RECEIVE: About = About::nothing("Take an event from GitHub")
     .details("Roles are asked for anew after it. 404 unless a webhook secret is configured.")

@@ -17,7 +17,11 @@ pub(super) fn or_error(reply: Reply) -> Result<Reply, ForgeError> {
         401 => Err(ForgeError::BadToken),
         403 | 429 => Err(refusal(&reply)),
         404 => Err(ForgeError::Refused("GitHub does not show this to the token".to_owned())),
-        status => Err(ForgeError::Unavailable { retry_after: None, cause: format!("it answered {status}") }),
+        status => {
+            let retry_after =
+                number(&reply, "retry-after").map(|secs| Duration::from_secs(secs).min(LONGEST));
+            Err(ForgeError::Unavailable { retry_after, cause: format!("it answered {status}") })
+        }
     }
 }
 
@@ -45,7 +49,7 @@ fn refusal(reply: &Reply) -> ForgeError {
 
 /// How long to wait, if the refusal is one of too many requests.
 fn limit(reply: &Reply) -> Option<Duration> {
-    let number = |name| reply.header(name).and_then(|value| value.trim().parse::<u64>().ok());
+    let number = |name| number(reply, name);
     if let Some(wait) = number("retry-after") {
         return Some(Duration::from_secs(wait));
     }
@@ -55,6 +59,10 @@ fn limit(reply: &Reply) -> Option<Duration> {
     let told = String::from_utf8_lossy(reply.body()).to_ascii_lowercase();
     let too_many = reply.status == 429 || told.contains("rate limit") || told.contains("abuse detection");
     too_many.then_some(SOME_TIME)
+}
+
+fn number(reply: &Reply, header: &str) -> Option<u64> {
+    reply.header(header)?.trim().parse().ok()
 }
 
 /// How long until a moment that GitHub names by its own clock.

@@ -2,11 +2,13 @@
 //! (W3C). Scripts are switched off in it, because no page may need them. A click ends when the page it leads to
 //! has loaded, so nothing here waits for a time.
 
+use super::PATIENCE;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// The name under which WebDriver hands elements out.
@@ -45,7 +47,7 @@ impl Chromium {
             "--disable-gpu".to_owned(),
             "--hide-scrollbars".to_owned(),
             "--no-proxy-server".to_owned(),
-            format!("--window-size={wide},900"),
+            "--window-size=1200,900".to_owned(),
             format!("--user-data-dir={}", profile.path().display()),
         ];
         if dark {
@@ -54,7 +56,12 @@ impl Chromium {
         let prefs = json!({"profile.managed_default_content_settings.javascript": 2});
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
-            "goog:chromeOptions": {"args": arguments, "prefs": prefs},
+            "goog:chromeOptions": {
+                "args": arguments,
+                "prefs": prefs,
+                // A window cannot be as narrow as a telephone; a screen can.
+                "mobileEmulation": {"deviceMetrics": {"width": wide, "height": 844, "pixelRatio": 1.0}},
+            },
         }}});
         let opened = call("POST", &base, Some(&wanted));
         let id = opened["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {opened}"));
@@ -85,9 +92,16 @@ impl Chromium {
         self.post(&format!("/element/{element}/value"), &json!({ "text": text }));
     }
 
+    /// Presses something that leads to another page, and waits until that has replaced this one.
     pub(crate) fn click(&self, selector: &str) {
-        let element = self.find(selector);
+        let (page, element) = (self.find("html"), self.find(selector));
         self.post(&format!("/element/{element}/click"), &json!({}));
+        let deadline = Instant::now() + PATIENCE;
+        let is_over = || self.get(&format!("/element/{page}/name"))["error"].is_string();
+        let state = json!({"script": "return document.readyState", "args": []});
+        while !is_over() || self.post("/execute/sync", &state) != "complete" {
+            assert!(Instant::now() < deadline, "`{selector}` leads nowhere from\n{}", self.source());
+        }
     }
 
     /// The page's heading, as a screen reader reads it.
