@@ -42,6 +42,13 @@ pub(super) fn warn_about(settings: &Settings) {
             "`identity.github.allowed_owners` is empty: nobody can make a vault for a repository on GitHub"
         );
     }
+    for (name, url) in [("url", &github.url), ("api_url", &github.api_url)] {
+        if !url.as_str().starts_with("https:") {
+            tracing::warn!(
+                "`identity.github.{name}` does not start with `https://`: tokens travel readable by everybody on the way"
+            );
+        }
+    }
     if github.client_id.is_none() {
         tracing::warn!(
             "`identity.github.client_id` is not set: GitHub's users come in with personal access tokens only"

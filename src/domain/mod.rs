@@ -40,6 +40,8 @@ pub mod secrets;
 pub mod sessions;
 mod settings;
 pub mod sign_in;
+#[cfg(test)]
+mod sign_in_tests;
 pub mod trash;
 pub mod upkeep;
 mod usage;

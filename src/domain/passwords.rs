@@ -125,3 +125,20 @@ fn local_account(
         Account::GitHub { .. } => None,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_storm_is_turned_away_and_waits_for_nothing() {
+        let passwords = Passwords::default();
+        let storm = u32::try_from(IN_LINE).unwrap();
+        let all = passwords.line.try_acquire_many(storm).unwrap();
+        let password = || SecretText::new("correct horse".to_owned());
+        let refused = passwords.check(PasswordHash::of_nobody(), password()).await.err().unwrap();
+        assert_eq!((refused.kind, refused.retry_after), (ErrorKind::Unavailable, Some(COME_BACK)));
+        drop(all);
+        assert!(passwords.check(PasswordHash::of_nobody(), password()).await.unwrap().is_none());
+    }
+}

@@ -23,7 +23,7 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Default)]
-struct SetClock(AtomicU64);
+pub(super) struct SetClock(AtomicU64);
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
@@ -33,7 +33,7 @@ impl Clock for SetClock {
 }
 
 impl SetClock {
-    fn advance(&self, time: Duration) {
+    pub(super) fn advance(&self, time: Duration) {
         self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
     }
 }

@@ -266,7 +266,7 @@ impl Services {
             }
             ForgeError::Unavailable { retry_after, cause } => {
                 let retry_after = Some(retry_after.unwrap_or(RETRY_AFTER).max(Duration::from_secs(1)));
-                let detail = format!("{forge} cannot be asked about your role right now; try again later");
+                let detail = format!("{forge} cannot be asked right now; try again later");
                 Error { retry_after, cause: Some(cause.into()), ..Error::new(ErrorKind::Unavailable, detail) }
             }
         }

@@ -4,6 +4,7 @@
 use super::activity::operator_entry;
 use super::attempts::Attempt;
 use super::{Error, ErrorKind, Origin, Result, Services, SignedIn};
+use crate::base::ids::UserId;
 use crate::base::{AccountName, SecretText, random};
 use crate::crypto::PasswordHash;
 use crate::store::records::{Account, Action, CredentialKind, Entry, User};
@@ -23,6 +24,10 @@ pub struct PasswordSignIn {
     pub mark: Option<String>,
 }
 
+fn refused() -> Error {
+    Error::unauthorized("that name and password do not belong together")
+}
+
 impl Services {
     /// Whether people can sign in with a password.
     #[must_use]
@@ -36,7 +41,6 @@ impl Services {
     /// # Errors
     /// Unauthorized, rate limited.
     pub async fn sign_in(&self, form: PasswordSignIn, origin: Origin) -> Result<SignedIn> {
-        let refused = || Error::unauthorized("that name and password do not belong together");
         if !self.has_local_accounts() {
             return Err(Error::unauthorized("local accounts are switched off on this server"));
         }
@@ -67,6 +71,11 @@ impl Services {
             return Err(refused());
         };
         self.0.attempts.take_back(&attempt);
+        self.let_in(user, hash, origin).await
+    }
+
+    /// Begins a session of whoever has just shown the password of `hash`.
+    pub(super) async fn let_in(&self, user: UserId, hash: PasswordHash, origin: Origin) -> Result<SignedIn> {
         let services = self.clone();
         self.store()
             .write(move |view, batch| {

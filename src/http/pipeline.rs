@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
-    HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Uri, Version};
@@ -59,6 +59,7 @@ struct Visit<'a> {
     is_head: bool,
     awaits_continue: bool,
     web_origin: Option<HeaderValue>,
+    is_chunked: bool,
     standing: Option<Standing>,
     access: Access<'a, RequestTag>,
     /// Once it is found.
@@ -80,6 +81,7 @@ impl<'a> Visit<'a> {
             is_head: head.method == Method::HEAD,
             awaits_continue: body::awaits_continue(&head.headers),
             web_origin: cors::allowed_origin(&head.headers, &settings.allowed_origins),
+            is_chunked: head.headers.contains_key(TRANSFER_ENCODING),
             standing: None,
             access: Access::begin(&front.requests, tag.clone(), address, head.method.as_str()),
             tag,
@@ -268,6 +270,10 @@ impl<'a> Visit<'a> {
         }
         if self.version >= Version::HTTP_2 {
             headers.remove(CONNECTION);
+        } else if self.is_chunked {
+            // It may have had a `Content-Length` as well, which a proxy before us may have believed: what
+            // follows on this connection is not to be trusted (RFC 9112 §6.1).
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
 

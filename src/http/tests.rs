@@ -247,5 +247,6 @@ mod answers;
 mod api;
 mod connections;
 mod history;
+mod isolation;
 mod permissions;
 mod tls;

@@ -148,3 +148,13 @@ fn a_code_that_was_approved_is_worth_nothing_when_the_account_is_disabled() {
     appliance.cli(&["user", "disable", "alice"]).done();
     assert_eq!(poll(&client, &started), json!({"status": "expired"}));
 }
+
+#[test]
+fn what_a_client_calls_itself_cannot_disguise_the_page() {
+    let appliance = appliance();
+    let client = appliance.stranger().calling_itself("keyway-cli\u{202e}<b>x</b>&amp;");
+    let started = start(&client);
+    let mut browser = signed_in(&appliance, "admin", &appliance.password);
+    let page = type_code(&mut browser, started["userCode"].as_str().expect("a code"));
+    page.says(200, "<bdi>keyway-cli\u{202e}&lt;b&gt;x&lt;/b&gt;&amp;amp;</bdi>");
+}

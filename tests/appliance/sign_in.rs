@@ -175,4 +175,9 @@ fn sessions_survive_a_restart_and_forged_tokens_never_work() {
         appliance.client(&forged).get("/v1/users/me").refused(401);
     }
     other.client(&token).get("/v1/users/me").refused(401);
+    // Under another name it is another server.
+    appliance.stop();
+    appliance.set("KEYWAYD_SERVER__PUBLIC_URL", "http://127.0.0.1:10");
+    appliance.restart();
+    appliance.client(&token).get("/v1/users/me").refused(401);
 }

@@ -10,8 +10,8 @@ use crate::http::router::{LimitClass, Route, Verb};
 pub(super) const ROUTES: &[Route] =
     // Events come from few addresses, in bursts, and are sent once.
     &[Route::new(Verb::Post, "/v1/github/webhook", RECEIVE, |ctx| Box::pin(receive(ctx)))
-        .open()
-        .limit(LimitClass::Exempt)];
+            .open()
+            .limit(LimitClass::Exempt)];
 
 const RECEIVE: About = About::nothing("Take an event from GitHub")
     .details("Roles are asked for anew after it. 404 unless a webhook secret is configured.")

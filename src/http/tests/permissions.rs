@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 /// What a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub(super) enum Need {
     /// Any role on the repository.
     Role,
     /// Reading the environment.
@@ -34,11 +34,11 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 /// Lists over all vaults: everybody gets an answer, with what they may see.
-const LISTS: &[&str] = &["GET /v1/vaults", "GET /v1/trash/vaults"];
+pub(super) const LISTS: &[&str] = &["GET /v1/vaults", "GET /v1/trash/vaults"];
 
 /// Every call on a vault, in an order in which all succeed for somebody who may do
 /// everything. `<…>` stands for what the fixture made.
-const RULES: &[(&str, Need, &str, &str, u16)] = &[
+pub(super) const RULES: &[(&str, Need, &str, &str, u16)] = &[
     ("GET /v1/vaults/{owner}/{repo}", Need::Role, "", "", 200),
     ("GET /v1/vaults/{owner}/{repo}/environments", Need::Role, "", "", 200),
     ("GET /v1/vaults/{owner}/{repo}/permissions/effective", Need::Role, "", "", 200),
@@ -161,7 +161,7 @@ fn the_table_of_routes_says_the_roles_of_the_rules() {
 
 /// An override: whom it is for, and what it allows.
 #[derive(Clone, Copy, Debug)]
-enum Rule {
+pub(super) enum Rule {
     User(bool, bool),
     Role(bool, bool),
     OtherRole(bool, bool),
@@ -197,15 +197,19 @@ fn rights(role: Role, kind: &str, rules: &[Rule]) -> (bool, bool) {
 }
 
 /// The account that calls, and the vault it calls upon.
-struct Fixture<'s> {
+pub(super) struct Fixture<'s> {
     server: &'s Server,
     services: &'s Services,
     carol: &'s str,
     repo: String,
-    made: Vec<(&'static str, String)>,
+    pub(super) made: Vec<(&'static str, String)>,
 }
 
-impl Fixture<'_> {
+impl<'s> Fixture<'s> {
+    pub(super) fn new(server: &'s Server, services: &'s Services, carol: &'s str, repo: &str) -> Self {
+        Self { server, services, carol, repo: repo.to_owned(), made: Vec::new() }
+    }
+
     /// By the administrator, who may do everything.
     async fn prepare(&self, call: &str, body: Value) -> Value {
         let body = (!body.is_null()).then_some(body);
@@ -215,7 +219,14 @@ impl Fixture<'_> {
         if reply.status() == 204 { Value::Null } else { reply.json()["data"].clone() }
     }
 
-    async fn make(&mut self, kind: &str, rules: &[Rule], role: Option<Role>, carol_id: &str, alice_id: &str) {
+    pub(super) async fn make(
+        &mut self,
+        kind: &str,
+        rules: &[Rule],
+        role: Option<Role>,
+        carol_id: &str,
+        alice_id: &str,
+    ) {
         let vault = self.prepare("POST /v1/vaults", json!({"repoFullName": self.repo})).await;
         self.made = vec![("<vault>", vault["vaultId"].as_str().unwrap().to_owned())];
         for secrets in [json!({"A": "1", "B": "1", "C": "1"}), json!({"A": "2"})] {
@@ -276,7 +287,7 @@ impl Fixture<'_> {
     }
 
     /// The request line and body of a rule's call.
-    fn request(&self, call: &str, place: &str, body: &str) -> (String, String) {
+    pub(super) fn request(&self, call: &str, place: &str, body: &str) -> (String, String) {
         let (query, parameters) = if place.starts_with('?') { (place, "") } else { ("", place) };
         let mut line = call.replace("{owner}/{repo}", &self.repo);
         for parameter in parameters.split(',').filter(|parameter| !parameter.is_empty()) {
@@ -363,8 +374,7 @@ async fn every_call_takes_exactly_the_rights_it_should() {
                 number += 1;
                 let repo = format!("acme/case-{number}");
                 let case = format!("{role:?}, {kind}, {rules:?}");
-                let made = Vec::new();
-                let mut fixture = Fixture { server: &server, services: &services, carol: &token, repo, made };
+                let mut fixture = Fixture::new(&server, &services, &token, &repo);
                 fixture.make(kind, rules, role, &carol_id, alice).await;
                 if let Some(role) = role {
                     let name = crate::base::RepoName::parse(&fixture.repo).unwrap();

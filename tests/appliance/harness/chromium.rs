@@ -56,16 +56,16 @@ impl Chromium {
         let prefs = json!({"profile.managed_default_content_settings.javascript": 2});
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
-            "goog:chromeOptions": {
-                "args": arguments,
-                "prefs": prefs,
-                // A window cannot be as narrow as a telephone; a screen can.
-                "mobileEmulation": {"deviceMetrics": {"width": wide, "height": 844, "pixelRatio": 1.0}},
-            },
+            "goog:chromeOptions": {"args": arguments, "prefs": prefs},
         }}});
         let opened = call("POST", &base, Some(&wanted));
         let id = opened["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {opened}"));
-        Some(Self { driver, session: format!("{base}/{id}"), _profile: profile })
+        let browser = Self { driver, session: format!("{base}/{id}"), _profile: profile };
+        // A window cannot be as narrow as a telephone; a screen can.
+        let screen = json!({"width": wide, "height": 844, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": screen});
+        assert_eq!(browser.post("/goog/cdp/execute", &command), json!({}));
+        Some(browser)
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {

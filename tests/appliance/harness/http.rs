@@ -159,10 +159,15 @@ impl Wire {
 
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpStream::connect(address)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        Ok(Self(BufReader::new(socket)))
+        Ok(Self::over(socket))
+    }
+
+    /// A connection there is already.
+    pub(crate) fn over(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+        Self(BufReader::new(socket))
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -9,6 +9,7 @@ pub(crate) mod disk;
 mod github;
 mod http;
 mod log;
+mod tunnel;
 
 pub(crate) use answer::{Answer, is_time, is_uuid, members};
 pub(crate) use appliance::{Appliance, Outcome, keywayd, run, snapshot};
@@ -17,12 +18,22 @@ pub(crate) use chromium::Chromium;
 pub(crate) use github::{GitHub, Mood};
 pub(crate) use http::{Client, Request, Wire};
 pub(crate) use log::Log;
+pub(crate) use tunnel::Tunnel;
 
 use std::io::Write;
 use std::time::Duration;
 
 /// After this long a wait has failed. Far longer than anything takes, so that a slow machine fails no test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lets this process have so many files open, if it may.
+pub(crate) fn open_files(wanted: u64) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit can be asked");
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).expect("up to the hard limit");
+    }
+}
 
 /// Says loudly that something is not tested here. Not by `eprintln!`, which the test harness keeps to itself when a
 /// test passes.
