@@ -28,6 +28,6 @@ pub use envelope::{Binding, OpenError};
 pub use keyring::{Keyring, KeyringError, OpenedRing};
 pub use keys::{AuditKey, IndexKey, MasterKey, RootKey, SessionKey, VaultKey};
 pub use master::MasterKeyError;
-pub use password::PasswordHash;
+pub use password::{HashMemory, PasswordHash};
 pub use session::SessionClaims;
 pub use unlock::{Master, MasterKeyId, MasterLabel, MasterSecret};

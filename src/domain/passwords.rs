@@ -8,11 +8,11 @@ use super::{Error, ErrorKind, Result, Services};
 use crate::base::ids::UserId;
 use crate::base::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::base::{AccountName, SecretText};
-use crate::crypto::PasswordHash;
+use crate::crypto::{HashMemory, PasswordHash};
 use crate::store::records::Account;
 use crate::store::tables::{USER_NAMES, USERS};
 use crate::store::{StoreError, View};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -25,6 +25,8 @@ const COME_BACK: Duration = Duration::from_secs(5);
 
 pub(super) struct Passwords {
     hashing: Arc<Semaphore>,
+    /// What the hashes were worked out in; never more than run at one time.
+    memory: Arc<Mutex<Vec<HashMemory>>>,
     line: Semaphore,
     /// Passwords checked so far.
     #[cfg(test)]
@@ -35,6 +37,7 @@ impl Default for Passwords {
     fn default() -> Self {
         Self {
             hashing: Arc::new(Semaphore::new(AT_ONCE)),
+            memory: Arc::default(),
             line: Semaphore::new(IN_LINE),
             #[cfg(test)]
             checked: std::sync::atomic::AtomicU32::default(),
@@ -50,18 +53,29 @@ impl Passwords {
         })?;
         #[cfg(test)]
         self.checked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.run(move || hash.matches(&password).then_some(hash)).await
+        self.run(move |memory| hash.matches(&password, memory).then_some(hash)).await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Result<T> {
         let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(Error::internal)?;
+        let kept = Arc::clone(&self.memory);
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work()
+            let mut memory = lock(&kept).pop().unwrap_or_default();
+            let done = work(&mut memory);
+            lock(&kept).push(memory);
+            done
         })
         .await
         .map_err(Error::internal)
     }
+}
+
+fn lock(memory: &Mutex<Vec<HashMemory>>) -> MutexGuard<'_, Vec<HashMemory>> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Services {
@@ -85,7 +99,7 @@ impl Services {
     /// Hashes a new password after checking that it is one.
     pub(super) async fn hash_password(&self, password: SecretText) -> Result<PasswordHash> {
         Self::check_new_password(&password)?;
-        self.0.passwords.run(move || PasswordHash::of(&password)).await
+        self.0.passwords.run(move |memory| PasswordHash::of(&password, memory)).await
     }
 
     /// Whose name and password these are, and the hash that says so. An unknown name, and

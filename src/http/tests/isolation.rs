@@ -54,6 +54,7 @@ const OTHERS: &[(&str, Kind, &str, &str)] = &[
     ("GET /v1/integrations/providers/{provider}/all-projects", Own, "vercel", ""),
     ("POST /v1/integrations/{provider}/connect", Own, "vercel", r#"{"token":"x"}"#),
     ("GET /v1/integrations/vaults/{owner}/{repo}/sync/status", Sync, SYNC, ""),
+    ("GET /v1/integrations/vaults/{owner}/{repo}/sync/links", Sync, "", ""),
     ("GET /v1/integrations/vaults/{owner}/{repo}/sync/diff", Sync, SYNC, ""),
     ("GET /v1/integrations/vaults/{owner}/{repo}/sync/preview", Sync, SYNC, ""),
     ("POST /v1/integrations/vaults/{owner}/{repo}/sync", Sync, "", SYNC_BODY),
@@ -120,7 +121,7 @@ impl World {
         fixture.make("standard", &[], None, &id, &id).await;
         let made = std::mem::take(&mut fixture.made);
         let (_, vault) = server.data("POST /v1/vaults", Some(json!({"repoFullName": "acme/gone"}))).await;
-        server.data("DELETE /v1/vaults/acme/gone", None).await;
+        assert_eq!(server.call("DELETE /v1/vaults/acme/gone", "", None).await.status(), 204);
         let (_, keys) = server.data("GET /v1/api-keys", None).await;
         let key = keys["keys"][0]["id"].as_str().unwrap().to_owned();
         let trashed = vault["vaultId"].as_str().unwrap().to_owned();

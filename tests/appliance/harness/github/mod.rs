@@ -184,7 +184,9 @@ impl GitHub {
     }
 
     pub(crate) fn revoke_all_of(&self, login: &str) {
-        self.state().tokens.retain(|_, token| token.login != login);
+        let mut state = self.state();
+        state.tokens.retain(|_, token| token.login != login);
+        state.refreshes.retain(|_, owner| owner != login);
     }
 
     pub(crate) fn archive(&self, repo: u64) {
