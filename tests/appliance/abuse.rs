@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 
 /// How much the server may have grown by, whatever came, in KiB: what it sets aside for bodies, and some room.
-const GROWTH_KIB: u64 = 128 << 10;
+const GROWTH_KIB: u64 = 256 << 10;
 
 /// An appliance, and how large it is before anything happens.
 struct Target {
