@@ -32,7 +32,12 @@ const LOOK_UP: About =
 const DECIDE: About = About::page("Let a device in, or do not")
     .form(&[TOKEN, CODE, SEEN, Param::required::<str>("decision", "`approve` or `deny`.")])
     .also(&[(303, "Nobody is signed in; on to `/device`.")])
-    .refuses(&[ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Conflict]);
+    .refuses(&[
+        ProblemKind::Unauthorized,
+        ProblemKind::Forbidden,
+        ProblemKind::NotFound,
+        ProblemKind::Conflict,
+    ]);
 
 /// Longest text that is shown again as a code.
 const TYPED_CHARS_MAX: usize = 20;
