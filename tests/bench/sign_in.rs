@@ -11,7 +11,7 @@
 
 use keywayd::base::ids::RequestId;
 use keywayd::base::{AccountName, Agent, EnvironmentName, SecretText, SystemClock, random};
-use keywayd::crypto::MasterKey;
+use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::integrations::Integrations;
 use keywayd::domain::sign_in::PasswordSignIn;
 use keywayd::domain::{ErrorKind, ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
@@ -53,7 +53,8 @@ async fn main() -> ExitCode {
 }
 
 async fn appliance(scratch: &tempfile::TempDir) -> Services {
-    let (dir, master) = (DataDir::at(scratch.path().join("data")), MasterKey::generate());
+    let master = MasterSecret::Key(MasterKey::generate());
+    let dir = DataDir::at(scratch.path().join("data"));
     dir.create().expect("a directory can be made");
     let lock = dir.lock().expect("nobody else has it");
     let store = Store::create(&dir, lock, &master, 16 << 20).expect("a database can be made");
