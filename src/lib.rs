@@ -59,6 +59,7 @@
 //! bincode           → store::codec
 //! argon2            → crypto
 //! chacha20poly1305  → crypto
+//! age               → crypto::archive
 //! hmac              → crypto
 //! jsonwebtoken      → crypto::session
 //! getrandom         → base::random

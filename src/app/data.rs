@@ -107,6 +107,7 @@ fn sign_in_rules(settings: &Settings) -> SignInSettings {
 fn forge_rules(settings: &Settings) -> ForgeSettings {
     let (github, secs) = (&settings.identity.github, |secs: u32| Duration::from_secs(secs.into()));
     ForgeSettings {
+        connected: github.enabled,
         allowed_owners: github.allowed_owners.clone(),
         role_cache: secs(github.role_cache_secs),
         stale_grace: secs(github.stale_grace_secs),

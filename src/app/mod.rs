@@ -2,12 +2,14 @@
 //! each room's own small struct, opens the store, and decides what starts and stops
 //! in which order.
 
+mod archive;
 mod background;
 mod backups;
 mod certificate;
 mod data;
 mod desk;
 mod doctor;
+mod env_files;
 mod first_start;
 mod forge;
 mod forward;
@@ -18,6 +20,7 @@ mod outside;
 mod serve;
 mod sockets;
 mod supervisor;
+mod transfer;
 mod upkeep;
 
 use crate::cli::{Arguments, Command, Failure, args, healthcheck, output, parse};
@@ -57,6 +60,8 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Restore(restore) => upkeep::restore(&restore),
         Command::Verify(verify) => upkeep::verify(verify),
         Command::Compact(compact) => upkeep::compact(&compact),
+        Command::Export(export) => transfer::export(&export),
+        Command::Import(import) => transfer::import(&import),
         Command::Key(args::Key::Rotate(rotate)) => keys::rotate(&rotate),
         Command::Config(command) => configuration(command),
         Command::Healthcheck(check) => {

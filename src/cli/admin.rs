@@ -4,7 +4,7 @@
 
 use super::audit;
 use super::output::{self, Failure};
-use super::upkeep;
+use super::{transfer, upkeep};
 use crate::base::secret::exposed;
 use crate::base::{AccountName, EnvironmentName, RepoName, Role, Scopes, SecretText, SystemClock};
 use crate::base::{Clock, Timestamp};
@@ -75,6 +75,8 @@ pub enum Request {
     Audit(audit::Question),
     /// Take care of the data itself.
     Upkeep(upkeep::Request),
+    /// Bring environments out or in.
+    Transfer(transfer::Request),
 }
 
 /// A password on its way to the server.
@@ -121,6 +123,8 @@ pub enum Reply {
     Audit(audit::Statement),
     /// The data was taken care of.
     Upkeep(upkeep::Reply),
+    /// Environments came out or in.
+    Transfer(transfer::Reply),
 }
 
 impl Request {
@@ -166,6 +170,7 @@ pub async fn execute(services: &Services, request: Request, pace: Pace) -> Resul
         Request::ListRoles => Ok(Reply::Roles(services.repo_roles().await?)),
         Request::CreateToken(order) => create_token(services, order).await,
         Request::Audit(question) => audit::answer(services, question).await.map(Reply::Audit),
+        Request::Transfer(request) => transfer::execute(services, request).await.map(Reply::Transfer),
         Request::Upkeep(request) => upkeep::execute(services, request, pace).await.map(Reply::Upkeep),
     }
 }
@@ -229,6 +234,8 @@ pub fn show(reply: &Reply, json: bool) -> Result<(), Failure> {
         Reply::Token { token, .. } => output::data(token.0.expose()),
         Reply::Audit(statement) => audit::show(statement, json)?,
         Reply::Upkeep(reply) => upkeep::show(reply, json)?,
+        // Whoever asks for these puts them to use.
+        Reply::Transfer(_) => {}
     }
     Ok(())
 }

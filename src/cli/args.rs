@@ -4,7 +4,7 @@
 
 mod upkeep;
 
-pub use upkeep::{Backup, Compact, Key, KeyPlace, KeyRotate, Restore, Verify};
+pub use upkeep::{Backup, Compact, Export, Import, Key, KeyPlace, KeyRotate, Restore, Verify};
 
 use super::{audit, values};
 use crate::{
@@ -64,6 +64,8 @@ pub enum Command {
     Restore(Restore),
     Verify(Verify),
     Compact(Compact),
+    Export(Export),
+    Import(Import),
     /// Change the keys that seal the data.
     #[command(subcommand, disable_help_subcommand = true)]
     Key(Key),

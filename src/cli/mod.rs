@@ -12,6 +12,7 @@ pub mod password;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod upkeep;
 mod values;
 

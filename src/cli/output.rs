@@ -42,7 +42,8 @@ impl ProgressLine {
         }
         *shown = Some(Instant::now());
         let percent = (progress.done * 100).checked_div(progress.total).unwrap_or(100).min(100);
-        let line = format!("\r\x1b[K{}: {percent} % of {} records", progress.step, progress.total);
+        let done = "#".repeat(usize::try_from(percent / 4).unwrap_or(25));
+        let line = format!("\r\x1b[K{} [{done:25}] {percent} % of {}", progress.step, progress.total);
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 

@@ -28,6 +28,14 @@ pub fn choose(prompt: &str) -> Result<SecretText, Failure> {
     if io::stdin().is_terminal() { twice(prompt) } else { line() }
 }
 
+/// What was chosen before: asked for once on the terminal, else one line of standard input.
+///
+/// # Errors
+/// If there is none.
+pub fn given(prompt: &str) -> Result<SecretText, Failure> {
+    if io::stdin().is_terminal() { ask(prompt) } else { line() }
+}
+
 /// Asks on the terminal, once.
 ///
 /// # Errors

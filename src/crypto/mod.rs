@@ -11,6 +11,7 @@
 //!        └─ session key, with its id ── signs session tokens
 //! ```
 
+pub mod archive;
 pub mod digest;
 pub mod envelope;
 #[cfg(any(test, fuzzing))]

@@ -6,7 +6,7 @@
 use super::activity::Counts;
 use super::permissions::{CanRead, CanWrite};
 use super::{Actor, Error, ErrorKind, Result, Settings};
-use crate::base::ids::{EnvironmentId, RevisionId, SecretId, VersionId};
+use crate::base::ids::{EnvironmentId, RevisionId, SecretId, UserId, VersionId};
 use crate::base::limits::SECRETS_PER_ENVIRONMENT;
 use crate::base::{Platform, SecretName, SecretText, Timestamp};
 use crate::store::records::{
@@ -63,10 +63,26 @@ pub(super) enum SetOutcome {
     Unchanged,
 }
 
+/// Whom a change is put down to.
+#[derive(Clone, Copy)]
+pub(super) struct Author {
+    user: Option<UserId>,
+    platform: Platform,
+}
+
+impl Author {
+    /// The machine's own administrator, who has no account here.
+    pub(super) const OPERATOR: Self = Self { user: None, platform: Platform::Admin };
+
+    const fn of(actor: &Actor) -> Self {
+        Self { user: Some(actor.user_id()), platform: actor.platform() }
+    }
+}
+
 /// A change to one environment in the making.
 pub(super) struct Edit<'a> {
     settings: &'a Settings,
-    actor: &'a Actor,
+    author: Author,
     now: Timestamp,
     seal: VaultSeal,
     vault: Vault,
@@ -89,15 +105,29 @@ impl<'a> Edit<'a> {
         view: View<'_>,
         right: &CanWrite,
         vault: Vault,
-        actor: &'a Actor,
+        actor: &Actor,
         settings: &'a Settings,
         now: Timestamp,
     ) -> Result<Self> {
         let seal = view.vault_seal(vault.id)?.ok_or_else(without_keys)?;
+        Self::sealing(view, seal, right, vault, Author::of(actor), settings, now)
+    }
+
+    /// The same with the vault's keys at hand, which a vault in the making has before
+    /// they are in the database.
+    pub(super) fn sealing(
+        view: View<'_>,
+        seal: VaultSeal,
+        right: &CanWrite,
+        vault: Vault,
+        author: Author,
+        settings: &'a Settings,
+        now: Timestamp,
+    ) -> Result<Self> {
         let content = load_with(view, &seal, right.read())?;
         Ok(Self {
             settings,
-            actor,
+            author,
             now,
             seal,
             vault,
@@ -137,7 +167,7 @@ impl<'a> Edit<'a> {
                     version: 1,
                     created_at: self.now,
                     updated_at: self.now,
-                    updated_by: Some(self.actor.user_id()),
+                    updated_by: self.author.user,
                 };
                 self.content.secrets.insert(at, secret);
                 self.counts.created += 1;
@@ -337,7 +367,7 @@ impl<'a> Edit<'a> {
         self.overwritten.push((secret.id, secret.version, old));
         secret.version += 1;
         secret.updated_at = self.now;
-        secret.updated_by = Some(self.actor.user_id());
+        secret.updated_by = self.author.user;
     }
 
     fn check_size(&self) -> Result<()> {
@@ -374,7 +404,7 @@ impl<'a> Edit<'a> {
     }
 
     fn fill_trash(&mut self, batch: &mut Batch<'_>) -> Result<()> {
-        let deletion = Deletion { at: self.now, by: Some(self.actor.user_id()) };
+        let deletion = Deletion { at: self.now, by: self.author.user };
         for secret in std::mem::take(&mut self.removed) {
             let key = (self.vault.id, secret.id);
             let trashed = TrashedSecret { secret, environment: self.environment, deletion };
@@ -397,8 +427,8 @@ impl<'a> Edit<'a> {
         let revision = Revision {
             id: self.content.revision,
             created_at: self.now,
-            created_by: Some(self.actor.user_id()),
-            platform: self.actor.platform(),
+            created_by: self.author.user,
+            platform: self.author.platform,
             created: self.counts.created,
             updated: self.counts.updated,
             deleted: self.counts.deleted,

@@ -42,6 +42,7 @@ mod settings;
 pub mod sign_in;
 #[cfg(test)]
 mod sign_in_tests;
+pub mod transfer;
 pub mod trash;
 pub mod upkeep;
 mod usage;

@@ -69,6 +69,11 @@ pub struct CanPurge {
 }
 
 impl CanRead {
+    /// The right of the machine's administrator, who owns the data directory and the key.
+    pub(super) const fn of_operator(vault: &Vault, environment: &EnvironmentInfo) -> Self {
+        Self { vault: vault.id, environment: environment.id }
+    }
+
     /// The vault.
     #[must_use]
     pub const fn vault(&self) -> VaultId {
@@ -83,6 +88,11 @@ impl CanRead {
 }
 
 impl CanWrite {
+    /// The right of the machine's administrator, who owns the data directory and the key.
+    pub(super) const fn of_operator(vault: &Vault, environment: &EnvironmentInfo) -> Self {
+        Self(CanRead::of_operator(vault, environment))
+    }
+
     /// What can be written can be read.
     #[must_use]
     pub const fn read(&self) -> &CanRead {

@@ -80,6 +80,8 @@ impl Default for SignInSettings {
 /// What counts where a forge is connected.
 #[derive(Clone, Debug, Default)]
 pub struct ForgeSettings {
+    /// Whether the operator has connected one, even while this process does not ask it.
+    pub connected: bool,
     /// For whose repositories vaults may be made.
     pub allowed_owners: Vec<OwnerName>,
     /// How long a role is believed.

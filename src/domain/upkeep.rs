@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Shortest passphrase for a master key: who has the file can try as many as they like.
-const PASSPHRASE_CHARS_MIN: usize = 16;
+/// Shortest passphrase for a master key or an archive: who has the file can try as many as they like.
+pub const PASSPHRASE_CHARS_MIN: usize = 16;
 
 /// A backup that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

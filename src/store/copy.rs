@@ -25,7 +25,7 @@ const LOOK_EVERY: u64 = 16;
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
 /// A file in the making. Unless it is kept, it is removed.
-pub(super) struct Draft {
+pub struct Draft {
     path: PathBuf,
     kept: bool,
 }
@@ -39,7 +39,10 @@ pub(super) struct Replaced<'a> {
 impl Draft {
     /// Makes an empty file that is its owner's alone, in place of a draft that a killed
     /// process left behind.
-    pub(super) fn new(path: PathBuf) -> Result<(Self, File), FileError> {
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new(path: PathBuf) -> Result<(Self, File), FileError> {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(FileError::io(&path, error));
@@ -52,13 +55,18 @@ impl Draft {
         Ok((Self { path, kept: false }, file))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Gives the finished file its name, which it takes over from the file that may
     /// have it, and sees that onto the disk.
-    pub(super) fn keep_as(mut self, path: &Path) -> Result<(), FileError> {
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn keep_as(mut self, path: &Path) -> Result<(), FileError> {
         let io_failed = |error| FileError::io(path, error);
         File::open(&self.path).and_then(|file| file.sync_all()).map_err(io_failed)?;
         fs::rename(&self.path, path).map_err(io_failed)?;

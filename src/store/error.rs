@@ -185,7 +185,8 @@ pub enum FileError {
 
 impl FileError {
     /// A failed operation on `path`.
-    pub(super) fn io(path: &Path, error: std::io::Error) -> Self {
+    #[must_use]
+    pub fn io(path: &Path, error: std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 Self::Full(path.to_owned())

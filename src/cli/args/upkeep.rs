@@ -60,6 +60,47 @@ pub struct Compact {
     pub place: Place,
 }
 
+/// Write all vaults to an archive for another appliance.
+///
+/// The archive is an age file, under a passphrase (asked for, or one line on standard input) or for
+/// the holders of age keys. It has every repository, environment, type, override and present secret;
+/// no accounts, API keys, old values, trash or audit log, which a backup keeps.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// File to write; it must not exist yet. `-` is standard output.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Seal it for the holder of this age key, `age1…`, instead of under a passphrase; may be repeated.
+    #[arg(long = "recipient", value_name = "KEY", value_parser = values::recipient)]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Take secrets from an archive or from `.env` files.
+///
+/// An archive is what `keywayd export` wrote. A directory is searched for
+/// `OWNER/REPO/ENVIRONMENT.env`. Vaults and environments that are not there are made; keys are
+/// added and changed, never deleted, and a changed key keeps its old value as a version. Every name
+/// that is taken, changed or refused is listed.
+#[derive(Args, Debug)]
+pub struct Import {
+    /// Archive, or directory of `.env` files.
+    #[arg(value_name = "FILE|DIR")]
+    pub source: PathBuf,
+    /// Say what would be done and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// File with the age private keys that open the archive, instead of a passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
 /// `keywayd key`.
 #[derive(Debug, Subcommand)]
 pub enum Key {

@@ -53,6 +53,7 @@
 
 mod form;
 pub mod naive;
+pub mod reader;
 #[cfg(test)]
 mod tests;
 

@@ -150,6 +150,10 @@ actions! {
     BackupRestored = "backup_restored";
     /// Keys were replaced.
     KeysRotated = "keys_rotated";
+    /// An environment was written to an archive.
+    EnvironmentExported = "environment_exported";
+    /// An environment was taken from an archive or a file.
+    EnvironmentImported = "environment_imported";
 }
 
 /// With what somebody showed who they are.

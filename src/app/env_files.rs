@@ -1,0 +1,97 @@
+//! A directory of `.env` files, `OWNER/REPO/ENVIRONMENT.env`, as environments that can be
+//! put in. What does not fit the pattern is told and left alone.
+
+use crate::base::{EnvironmentName, RepoName, SecretText};
+use crate::cli::Failure;
+use crate::cli::transfer::Refused;
+use crate::domain::dotenv::reader;
+use crate::domain::transfer::{Parcel, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const SUFFIX: &str = ".env";
+/// Longest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// All environments below `dir`, and what there is besides.
+pub(super) fn read(dir: &Path) -> Result<(Vec<Parcel>, Vec<Refused>), Failure> {
+    let (mut parcels, mut refused) = (Vec::new(), Vec::new());
+    for owner in entries(dir)? {
+        for repo in below(&owner, "is no directory of repositories", &mut refused)? {
+            for file in below(&repo, "is no directory of `.env` files", &mut refused)? {
+                match parcel(&owner, &repo, &file, &mut refused) {
+                    Ok(parcel) => parcels.push(parcel),
+                    Err(why) => refused.push(Refused { what: file.display().to_string(), why }),
+                }
+            }
+        }
+    }
+    Ok((parcels, refused))
+}
+
+fn parcel(owner: &Path, repo: &Path, file: &Path, refused: &mut Vec<Refused>) -> Result<Parcel, String> {
+    let name = name(file);
+    let environment = name.strip_suffix(SUFFIX).ok_or("is not called `ENVIRONMENT.env`")?;
+    let environment = EnvironmentName::parse(environment)
+        .map_err(|problem| format!("its name without `.env` is to be an environment, which {problem}"))?;
+    let repository = RepoName::parse(&format!("{}/{}", self::name(owner), self::name(repo)))
+        .map_err(|problem| format!("the directories it is in are to be a repository, which {problem}"))?;
+    let reading = reader::read(text(file)?.expose());
+    let mut refuse = |what: String, why: &str| {
+        refused.push(Refused { what: format!("{} {what}", file.display()), why: why.to_owned() });
+    };
+    for number in reading.unclear {
+        refuse(format!("line {number}"), "is no `KEY=value`");
+    }
+    let (mut secrets, mut twice) = (BTreeMap::new(), Vec::new());
+    for (key, value) in reading.pairs {
+        if secrets.insert(key.clone(), Value(value)).is_some() && !twice.contains(&key) {
+            twice.push(key);
+        }
+    }
+    for key in twice {
+        secrets.remove(&key);
+        refuse(key, "is there twice");
+    }
+    Ok(Parcel { repository, source: None, environment, kind: None, overrides: Vec::new(), secrets })
+}
+
+fn text(file: &Path) -> Result<SecretText, String> {
+    let about = fs::symlink_metadata(file).map_err(|error| format!("cannot be read: {error}"))?;
+    if !about.is_file() {
+        return Err("is no file; links are not followed".to_owned());
+    }
+    if about.len() > FILE_BYTES_MAX {
+        return Err("is too large for a `.env` file".to_owned());
+    }
+    let mut text = String::new();
+    let read = fs::File::open(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    let text = SecretText::new(text);
+    read.map(|_| text).map_err(|error| format!("cannot be read: {error}"))
+}
+
+/// What is in a directory; a file is refused.
+fn below(path: &Path, why: &str, refused: &mut Vec<Refused>) -> Result<Vec<PathBuf>, Failure> {
+    if fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) {
+        return entries(path);
+    }
+    refused.push(Refused { what: path.display().to_string(), why: why.to_owned() });
+    Ok(Vec::new())
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error| Failure::user(format!("cannot read `{}`: {error}", dir.display()));
+    let entries = fs::read_dir(dir).map_err(unreadable)?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(unreadable)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,3 @@
+//! Whatever is there arrives elsewhere as it was, in pieces of any size.
+
+use super::*;
