@@ -18,7 +18,7 @@ enum Elsewhere {
 use Elsewhere::{Needs, Script};
 
 /// By page and the block's first line.
-static ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
+static ELSEWHERE: [(&str, &str, Elsewhere); 8] = [
     ("README.md", "cargo run --release -- serve", Needs("a build of its own; `cargo test` is this")),
     (
         "packaging/docs/systemd.md",
@@ -44,6 +44,11 @@ static ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
         "packaging/docs/clients.md",
         "keyway login                         # opens <address>/device; sign in there, with GitHub or a local account",
         Needs("the Keyway command line"),
+    ),
+    (
+        "packaging/docs/backup-and-recovery.md",
+        "keywayd export all.age                          # asks for a passphrase, or takes one line of standard input",
+        Needs("somebody who thinks of a passphrase"),
     ),
     ("packaging/docs/clients.md", "git remote rename origin forge", Needs("a repository of somebody's")),
 ];

@@ -21,7 +21,6 @@ mod clients;
 mod connections;
 mod device_flow;
 mod doctor;
-mod drill;
 mod durability;
 mod github_roles;
 mod github_sign_in;
