@@ -43,8 +43,10 @@ fn replace(place: &KeyPlace, desk: &mut Desk<'_>) -> Result<(), Failure> {
             let fresh = MasterKey::generate();
             let new = beside(path, ".new");
             clear(&new)?;
-            fresh.store_new(&new).map_err(|error| unwritable(&new, &error))?;
-            add(NewMasterKey::Key(fresh.to_text()), desk)?;
+            let laid = fresh.store_new(&new).map_err(|error| unwritable(&new, &error));
+            let added = laid.and_then(|()| add(NewMasterKey::Key(fresh.to_text()), desk));
+            // The old key opens the data still, so a new one that came to nothing may go.
+            added.inspect_err(|_| drop(fs::remove_file(&new)))?;
             let id = MasterSecret::Key(old).id().map(|id| id.to_string()).unwrap_or_default();
             let kept = beside(path, &format!(".{id}"));
             exchange(path, &new, &kept)?;
@@ -69,7 +71,7 @@ fn replace(place: &KeyPlace, desk: &mut Desk<'_>) -> Result<(), Failure> {
                 })
                 .map_err(|error| unwritable(&new, &error))?;
             }
-            add(NewMasterKey::Passphrase(words), desk)?;
+            add(NewMasterKey::Passphrase(words), desk).inspect_err(|_| drop(fs::remove_file(&new)))?;
             if in_file {
                 fs::rename(&new, path).and_then(|()| sync(path)).map_err(|error| unwritable(path, &error))?;
             }
