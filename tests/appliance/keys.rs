@@ -240,6 +240,11 @@ fn bad_sources_are_refused_in_words() {
         let told = appliance.cli(command).refused(1);
         assert!(told.contains("chmod 600"), "{told}");
     }
+    // Where the data does not open, no new key is left lying about.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(appliance.database(), "no database").unwrap();
+    appliance.cli(&["key", "rotate"]).refused(1);
+    assert!(!appliance.data_dir().join("master.key.new").exists());
 }
 
 /// Whenever the command or the server is killed, the data opens with what the configuration names, and the next
