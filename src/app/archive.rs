@@ -19,8 +19,9 @@ use zeroize::Zeroizing;
 
 const FORMAT: &str = "keywayd archive";
 const VERSION: u32 = 1;
-/// Longest line, in bytes: the largest environment that may be configured, and as much again.
-const LINE_BYTES_MAX: u64 = 128 << 20;
+/// Longest line, in bytes: the largest environment that can be configured, every byte of it
+/// escaped, and more.
+const LINE_BYTES_MAX: u64 = 512 << 20;
 /// Most bytes in an archive: all of it is looked at before anything is put in.
 const BYTES_MAX: u64 = 2 << 30;
 const END: &str = "{\"end\":";

@@ -23,8 +23,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Longest request and answer, in bytes.
-const LINE_LIMIT: u64 = 16 << 20;
+/// Longest request and answer, in bytes: the largest environment that can be configured,
+/// every byte of it escaped, and more.
+const LINE_LIMIT: u64 = 512 << 20;
 /// How long a command waits for the server to say something, and the server for a command.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the server tells how far the work is.

@@ -176,19 +176,22 @@ impl Services {
         match source {
             Some(Home::GitHub(number)) => Ok(forge_vault(view, number)?),
             Some(Home::Local) => Ok(find_vault(view, repo)?),
+            None if !self.settings().forge.connected => Ok(find_vault(view, repo)?),
             None => {
-                if let Some(vault) = find_vault(view, repo)? {
-                    return Ok(Some(vault));
-                }
-                let mut found = None;
+                let mut found = Vec::new();
                 view.scan(&VAULTS, &Span::all(), |_, vault| {
                     if vault.deleted.is_none() && vault.repo.folded() == repo.folded() {
-                        found = Some(vault);
-                        return Ok(ControlFlow::Break(()));
+                        found.push(vault);
                     }
                     Ok(ControlFlow::Continue(()))
                 })?;
-                Ok(found)
+                // A name may have gone over from one repository to another.
+                if found.len() > 1 {
+                    return Err(Error::conflict(
+                        "there are several vaults of that name, and a file does not tell which is meant",
+                    ));
+                }
+                Ok(found.pop())
             }
         }
     }
