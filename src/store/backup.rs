@@ -209,7 +209,8 @@ fn copied(
     if !findings.is_sound() {
         return Err(FileError::Unsound { path: copied.file.path().to_owned(), findings });
     }
-    Ok(copied)
+    // Counted as `verify` counts: without what says how to open them.
+    Ok(Copied { records: findings.records, ..copied })
 }
 
 /// A copy of `snapshot` that has as many records, opened again.
@@ -228,11 +229,11 @@ fn counted(
     let database = open_backend(draft.path(), Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
     let there = Snapshot::of(&database, Arc::clone(snapshot.keyring()))?;
     let names = there.names()?;
-    let records = there.count(names.iter().map(String::as_str))?;
-    if records != expected {
-        return Err(FileError::Incomplete { path: draft.path().to_owned(), found: records, expected });
+    let found = there.count(names.iter().map(String::as_str))?;
+    if found != expected {
+        return Err(FileError::Incomplete { path: draft.path().to_owned(), found, expected });
     }
-    Ok((Copied { file: draft, records, bytes }, database))
+    Ok((Copied { file: draft, records: found, bytes }, database))
 }
 
 /// A second name for a file that is about to be replaced; where the file system has no
