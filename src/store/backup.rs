@@ -53,7 +53,7 @@ impl Store {
         if fs::exists(path).map_err(|error| FileError::io(path, error))? {
             return Err(FileError::Exists(path.to_owned()));
         }
-        let draft = copied(&self.latest.snapshot(), with_suffix(path, ".partial"), None, pace)?;
+        let draft = copied(self.latest.snapshot(), with_suffix(path, ".partial"), None, pace)?;
         let made = BackupMade { bytes: draft.bytes, records: draft.records };
         draft.file.keep_as(path)?;
         Ok(made)
@@ -145,7 +145,7 @@ impl BackupFile {
             return Err(FileError::Exists(dir.database()));
         }
         let record = self.keyring.with_new_session().seal(std::slice::from_ref(&self.master));
-        let draft = copied(&self.snapshot()?, dir.draft("restoring"), Some(&record), pace)?;
+        let draft = copied(Arc::new(self.snapshot()?), dir.draft("restoring"), Some(&record), pace)?;
         let (records, bytes) = (draft.records, draft.bytes);
         let replaced = match replace {
             Some(stamp) if there => Some(keep_aside(&dir.database(), stamp)?),
@@ -162,7 +162,7 @@ impl BackupFile {
     /// If it is not sound or the disk refuses. Then the database is what it was.
     pub fn rewrite(self, dir: &DataDir, _lock: &DataDirLock, pace: &Pace) -> Result<Installed, FileError> {
         let record = self.superseded.then(|| self.keyring.seal(std::slice::from_ref(&self.master)));
-        let draft = copied(&self.snapshot()?, dir.draft("compacting"), record.as_deref(), pace)?;
+        let draft = copied(Arc::new(self.snapshot()?), dir.draft("compacting"), record.as_deref(), pace)?;
         let (records, bytes) = (draft.records, draft.bytes);
         draft.file.keep_as(&dir.database())?;
         Ok(Installed { records, bytes, replaced: None })
@@ -199,7 +199,7 @@ struct Copied {
 
 /// A verified copy of `snapshot` that still has to get its name.
 fn copied(
-    snapshot: &Snapshot,
+    snapshot: Arc<Snapshot>,
     draft: PathBuf,
     record: Option<&[u8]>,
     pace: &Pace,
@@ -222,12 +222,15 @@ fn counted(
 ) -> Result<(Copied, Database), FileError> {
     let (draft, file) = Draft::new(draft)?;
     let replaced = record.map(|value| Replaced { key: KEYRING_KEY, value });
-    let expected = copy(snapshot, (draft.path(), file), replaced.as_ref(), pace)?;
+    let expected = copy(&snapshot, (draft.path(), file), replaced.as_ref(), pace)?;
+    let keyring = Arc::clone(snapshot.keyring());
+    // As long as it is held no page is used again, and a busy database grows with every commit.
+    drop(snapshot);
     let io_failed = |error| FileError::io(draft.path(), error);
     let file = File::open(draft.path()).map_err(io_failed)?;
     let bytes = file.metadata().map_err(io_failed)?.len();
     let database = open_backend(draft.path(), Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
-    let there = Snapshot::of(&database, Arc::clone(snapshot.keyring()))?;
+    let there = Snapshot::of(&database, keyring)?;
     let names = there.names()?;
     let found = there.count(names.iter().map(String::as_str))?;
     if found != expected {

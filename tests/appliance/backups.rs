@@ -12,6 +12,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const REPO: &str = "admin/app";
+/// How often each client pushes between two backups under load.
+const PUSHES_EACH: u64 = 40;
 
 /// An appliance with a vault, an old value, something in the trash, and a backup of that.
 fn with_backup() -> (Appliance, TempDir, PathBuf) {
@@ -302,16 +304,22 @@ fn under_load(backups: usize) {
     let asked: Vec<AtomicU64> = repos.iter().map(|_| AtomicU64::new(0)).collect();
     let answered: Vec<AtomicU64> = repos.iter().map(|_| AtomicU64::new(0)).collect();
     let read = |counts: &[AtomicU64]| counts.iter().map(|n| n.load(Ordering::SeqCst)).collect::<Vec<_>>();
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let (done, begun) = (std::sync::atomic::AtomicBool::new(false), AtomicU64::new(0));
     let mut taken = Vec::new();
     std::thread::scope(|scope| {
         for (index, repo) in repos.iter().enumerate() {
-            let (asked, answered, done) = (&asked[index], &answered[index], &done);
+            let (asked, answered, done, begun) = (&asked[index], &answered[index], &done, &begun);
             let client = appliance.admin();
             scope.spawn(move || {
                 for number in 1.. {
                     if done.load(Ordering::SeqCst) {
                         break;
+                    }
+                    // So many between two backups: more would only fill the disk.
+                    while number > PUSHES_EACH * (begun.load(Ordering::SeqCst) + 1)
+                        && !done.load(Ordering::SeqCst)
+                    {
+                        std::thread::sleep(Duration::from_millis(1));
                     }
                     asked.store(number, Ordering::SeqCst);
                     let secrets = json!({ "N": number.to_string(), "FILL": "f".repeat(5_000) });
@@ -323,6 +331,7 @@ fn under_load(backups: usize) {
         }
         for number in 0..backups {
             let file = place.path().join(number.to_string());
+            begun.fetch_add(1, Ordering::SeqCst);
             let least = read(&answered);
             let outcome = appliance.cli(&["backup", text(&file)]);
             if outcome.status != 0 {
@@ -348,6 +357,11 @@ fn under_load(backups: usize) {
             assert!(second == first || second + 1 == first, "{first} {second}");
         }
         other.stop();
+        for entry in fs::read_dir(other.data_dir()).expect("the directory is there").filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().contains(".replaced-") {
+                fs::remove_file(entry.path()).expect("our own file");
+            }
+        }
     }
 }
 
