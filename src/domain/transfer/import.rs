@@ -48,7 +48,7 @@ pub struct Arrival {
 /// How a planned import ends: it is refused, so that nothing is written.
 enum Halt {
     Failed(Error),
-    Planned(Arrival),
+    Planned(Box<Arrival>),
 }
 
 impl From<Error> for Halt {
@@ -87,11 +87,12 @@ impl Services {
             .store()
             .write(move |view, batch| {
                 let arrival = services.put_in(view, batch, parcel, blank)?;
-                if dry_run { Err(Halt::Planned(arrival)) } else { Ok(arrival) }
+                if dry_run { Err(Halt::Planned(Box::new(arrival))) } else { Ok(arrival) }
             })
             .await;
         match outcome {
-            Ok(arrival) | Err(Halt::Planned(arrival)) => Ok(arrival),
+            Ok(arrival) => Ok(arrival),
+            Err(Halt::Planned(arrival)) => Ok(*arrival),
             Err(Halt::Failed(error)) => match error.kind {
                 ErrorKind::Internal | ErrorKind::Unavailable => Err(error),
                 _ => {
