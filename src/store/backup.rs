@@ -204,8 +204,11 @@ fn copied(
     record: Option<&[u8]>,
     pace: &Pace,
 ) -> Result<Copied, FileError> {
-    let (copied, database) = counted(snapshot, draft, record, pace)?;
-    let findings = walk(&Snapshot::of(&database, Arc::clone(snapshot.keyring()))?, pace)?;
+    let (copied, database) = counted(&snapshot, draft, record, pace)?;
+    let keyring = Arc::clone(snapshot.keyring());
+    // As long as it is held no page is used again, and a busy database grows with every commit.
+    drop(snapshot);
+    let findings = walk(&Snapshot::of(&database, keyring)?, pace)?;
     if !findings.is_sound() {
         return Err(FileError::Unsound { path: copied.file.path().to_owned(), findings });
     }
@@ -222,15 +225,12 @@ fn counted(
 ) -> Result<(Copied, Database), FileError> {
     let (draft, file) = Draft::new(draft)?;
     let replaced = record.map(|value| Replaced { key: KEYRING_KEY, value });
-    let expected = copy(&snapshot, (draft.path(), file), replaced.as_ref(), pace)?;
-    let keyring = Arc::clone(snapshot.keyring());
-    // As long as it is held no page is used again, and a busy database grows with every commit.
-    drop(snapshot);
+    let expected = copy(snapshot, (draft.path(), file), replaced.as_ref(), pace)?;
     let io_failed = |error| FileError::io(draft.path(), error);
     let file = File::open(draft.path()).map_err(io_failed)?;
     let bytes = file.metadata().map_err(io_failed)?.len();
     let database = open_backend(draft.path(), Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
-    let there = Snapshot::of(&database, keyring)?;
+    let there = Snapshot::of(&database, Arc::clone(snapshot.keyring()))?;
     let names = there.names()?;
     let found = there.count(names.iter().map(String::as_str))?;
     if found != expected {
