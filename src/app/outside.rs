@@ -9,7 +9,7 @@ use crate::domain::integrations::{Integration, Integrations};
 use crate::domain::ports::Forge;
 use crate::domain::ports::provider::{Profile, Provider};
 use crate::outbound::Client;
-use crate::providers::{Fly, Netlify, Railway, Vercel};
+use crate::providers::{App, Fly, Netlify, Railway, Vercel};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,15 +38,16 @@ impl Outside {
         let all = [&options.vercel, &options.netlify, &options.railway, &options.fly];
         let anybody = settings.identity.github.enabled || all.iter().any(|one| one.enabled);
         let client = if anybody { Some(forge::client(settings)?) } else { None };
+        let app = |profile: &Profile, options: &Options| app(settings, profile, options);
         let known = vec![
             integration(Vercel::profile(), &options.vercel, client.as_ref(), |client, base| {
-                Arc::new(Vercel::new(client, base))
+                Arc::new(Vercel::new(client, base, app(Vercel::profile(), &options.vercel)))
             }),
             integration(Netlify::profile(), &options.netlify, client.as_ref(), |client, base| {
-                Arc::new(Netlify::new(client, base))
+                Arc::new(Netlify::new(client, base, app(Netlify::profile(), &options.netlify)))
             }),
             integration(Railway::profile(), &options.railway, client.as_ref(), |client, base| {
-                Arc::new(Railway::new(client, base))
+                Arc::new(Railway::new(client, base, app(Railway::profile(), &options.railway)))
             }),
             integration(Fly::profile(), &options.fly, client.as_ref(), |client, base| {
                 Arc::new(Fly::new(client, base))
@@ -90,4 +91,12 @@ fn integration(
     let client = client.filter(|_| options.enabled);
     let base = options.api_url.as_ref().map(|url| url.as_str());
     Integration { profile, provider: client.map(|client| make(client.to(profile.name), base)) }
+}
+
+/// The app that people are asked for consent by, if the operator registered one.
+fn app(settings: &Settings, profile: &Profile, options: &Options) -> Option<App> {
+    let (client_id, client_secret) = (options.client_id.clone()?, options.client_secret.clone()?);
+    let callback_url = format!("{}/v1/integrations/{}/callback", settings.server.public_url, profile.name);
+    let authorize_url = options.authorize_url.as_ref().map(|url| url.as_str().to_owned());
+    Some(App { authorize_url, client_id, client_secret, callback_url })
 }

@@ -4,15 +4,7 @@
 
 /// Keys, or whole tables, that are not supported yet.
 pub(super) const NOT_YET: &[&str] = &[
-    "integrations.vercel.authorize_url",
-    "integrations.vercel.client_id",
-    "integrations.vercel.client_secret",
-    "integrations.netlify.authorize_url",
-    "integrations.netlify.client_id",
-    "integrations.netlify.client_secret",
-    "integrations.railway.authorize_url",
-    "integrations.railway.client_id",
-    "integrations.railway.client_secret",
+    // Fly.io asks nobody for consent: people bring a token.
     "integrations.fly.authorize_url",
     "integrations.fly.client_id",
     "integrations.fly.client_secret",

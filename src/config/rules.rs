@@ -185,6 +185,13 @@ fn integrations(settings: &Settings, layers: &mut Layers) {
             (&format!("integrations.{name}.client_secret"), service.client_secret.is_some()),
         );
     }
+    // The page has the name of the app in its address.
+    let (app, page) = ("integrations.vercel.client_id", "integrations.vercel.authorize_url");
+    if all.vercel.client_id.is_some() && all.vercel.authorize_url.is_none() && layers.are_good(&[app, page]) {
+        let cause = format!("`{app}` is set, but `{page}` is not");
+        let hint = "set it to the page of your integration, `https://vercel.com/integrations/<slug>/new`";
+        layers.problem(layers.origin(app), cause, hint);
+    }
 }
 
 fn key_source(layers: &mut Layers) {

@@ -9,8 +9,8 @@ use crate::base::{SecretText, Timestamp};
 use crate::crypto::SessionClaims;
 use crate::store::records::{Action, CredentialKind, DeviceState, Entry, Session, User};
 use crate::store::tables::{
-    DEVICE_CODES, FORGE_GRANTS, PENDING_SIGN_INS, SESSIONS, SESSIONS_BY_USER, SIGN_IN_CODES, USER_CODES,
-    USERS,
+    DEVICE_CODES, FORGE_GRANTS, PENDING_CONNECTIONS, PENDING_SIGN_INS, SESSIONS, SESSIONS_BY_USER,
+    SIGN_IN_CODES, USER_CODES, USERS,
 };
 use crate::store::{Batch, Span, StoreError, View};
 use std::ops::ControlFlow;
@@ -140,7 +140,7 @@ impl Services {
 }
 
 /// Ends all sessions of `user`, and takes back what would become one: codes that were
-/// approved and not fetched.
+/// approved and not fetched, and connections that are on their way.
 pub(super) fn end_all(view: View<'_>, batch: &mut Batch<'_>, user: UserId) -> Result<(), StoreError> {
     let mut sessions = Vec::new();
     view.scan_index(&SESSIONS_BY_USER, &Span::under(user), |(_, id)| {
@@ -154,6 +154,12 @@ pub(super) fn end_all(view: View<'_>, batch: &mut Batch<'_>, user: UserId) -> Re
         if code.state == DeviceState::Approved(user) {
             batch.delete(&DEVICE_CODES, device);
             batch.delete(&USER_CODES, code.user_code);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    view.scan(&PENDING_CONNECTIONS, &Span::all(), |key, pending| {
+        if pending.user == user {
+            batch.delete(&PENDING_CONNECTIONS, key);
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -182,6 +188,7 @@ struct Ended {
     sessions: Vec<(UserId, SessionId)>,
     devices: Vec<([u8; 32], [u8; 32])>,
     pending: Vec<[u8; 32]>,
+    connecting: Vec<[u8; 32]>,
     codes: Vec<[u8; 32]>,
 }
 
@@ -200,6 +207,10 @@ impl Ended {
             ended.pending.extend((pending.expires_at <= now).then_some(key));
             Ok(ControlFlow::Continue(()))
         })?;
+        view.scan(&PENDING_CONNECTIONS, &Span::all(), |key, pending| {
+            ended.connecting.extend((pending.expires_at <= now).then_some(key));
+            Ok(ControlFlow::Continue(()))
+        })?;
         view.scan(&SIGN_IN_CODES, &Span::all(), |key, code| {
             ended.codes.extend((code.expires_at <= now).then_some(key));
             Ok(ControlFlow::Continue(()))
@@ -211,6 +222,7 @@ impl Ended {
         self.sessions.is_empty()
             && self.devices.is_empty()
             && self.pending.is_empty()
+            && self.connecting.is_empty()
             && self.codes.is_empty()
     }
 
@@ -224,6 +236,9 @@ impl Ended {
         }
         for key in self.pending {
             batch.delete(&PENDING_SIGN_INS, key);
+        }
+        for key in self.connecting {
+            batch.delete(&PENDING_CONNECTIONS, key);
         }
         for key in self.codes {
             batch.delete(&SIGN_IN_CODES, key);

@@ -10,8 +10,8 @@ use crate::base::SecretText;
 use crate::domain::{Actor, SignedIn};
 use hyper::StatusCode;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
-    SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    REFERRER_POLICY, SET_COOKIE,
 };
 use std::time::Duration;
 
@@ -82,10 +82,40 @@ impl Ctx {
     /// # Errors
     /// Forbidden.
     pub fn check_form_origin(&self) -> Result<(), Problem> {
-        if self.headers.contains_key(hyper::header::ORIGIN) {
+        if self.headers.contains_key(ORIGIN) {
             auth::check_web_origin(&self.headers, &self.settings().public_url, &[])?;
         }
         Ok(())
+    }
+
+    /// The same for a form on a page that keeps its address to itself
+    /// ([`Ctx::private_html`]): about such a page browsers do not say where it is from
+    /// either, but `null` (Fetch, "append a request `Origin` header").
+    ///
+    /// # Errors
+    /// Forbidden.
+    pub fn check_private_form_origin(&self) -> Result<(), Problem> {
+        if self.headers.get(ORIGIN).is_some_and(|origin| origin == "null") {
+            return Ok(());
+        }
+        self.check_form_origin()
+    }
+
+    /// The credential in the `Authorization` header.
+    ///
+    /// # Errors
+    /// Unauthorized, for a header that is malformed.
+    pub fn bearer(&self) -> Result<Option<SecretText>, Problem> {
+        let shown = auth::credential(&self.headers)?;
+        Ok(shown.filter(|shown| !shown.by_cookie).map(|shown| shown.text))
+    }
+
+    /// Who shows `credential`, other than as a cookie.
+    ///
+    /// # Errors
+    /// Unauthorized; unavailable when a forge would have to be asked and cannot be.
+    pub async fn recognise(&self, credential: &SecretText) -> Result<Actor, Problem> {
+        Ok(self.services().authenticate(credential, false, self.origin().clone()).await?)
     }
 
     /// The credential that was shown, whatever it is worth. One that a browser sent by
@@ -117,6 +147,16 @@ impl Ctx {
             Outcome::Forbidden => StatusCode::FORBIDDEN,
         };
         Ok(self::html(status, html))
+    }
+
+    /// A page whose address has something in it that must not get any further.
+    ///
+    /// # Errors
+    /// Never; the type is that of its neighbours.
+    pub fn private_html(&self, outcome: Outcome, html: String) -> Answer {
+        let mut response = self.html(outcome, html)?;
+        response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        Ok(response)
     }
 
     /// Sends the browser on to `path` of this server, with GET.

@@ -64,6 +64,8 @@ struct Visit<'a> {
     access: Access<'a, RequestTag>,
     /// Once it is found.
     route: Option<&'static Route>,
+    /// Whether a token is shown in a header: then it is a program, and reads no pages.
+    is_program: bool,
     /// Until it is read.
     body: Option<Incoming>,
 }
@@ -86,6 +88,7 @@ impl<'a> Visit<'a> {
             access: Access::begin(&front.requests, tag.clone(), address, head.method.as_str()),
             tag,
             route: None,
+            is_program: head.headers.contains_key(AUTHORIZATION),
             body: Some(body),
         }
     }
@@ -230,7 +233,7 @@ impl<'a> Visit<'a> {
             if problem.closes() {
                 self.body = None;
             }
-            match self.route.and_then(|route| route.failure_page) {
+            match self.route.and_then(|route| route.failure_page).filter(|_| !self.is_program) {
                 Some(page) => problem.render_page(page),
                 None => {
                     problem.render(&self.front.settings.errors_base_url, self.uri.path(), self.tag.as_str())

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -37,7 +37,7 @@ pub(super) struct Call {
     path: String,
     query: String,
     headers: Vec<(&'static str, SecretText)>,
-    body: Option<Zeroizing<Vec<u8>>>,
+    body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
 }
 
 impl Call {
@@ -69,8 +69,14 @@ impl Call {
         let body = serde_json::to_vec(body);
         // serde's own words could quote what it was given.
         let body = body.map_err(|_| ProviderError::Failed("a request could not be written".to_owned()))?;
-        self.body = Some(Zeroizing::new(body));
+        self.body = Some(("application/json", Zeroizing::new(body)));
         Ok(self)
+    }
+
+    pub(super) fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.body = Some(("application/x-www-form-urlencoded", Zeroizing::new(form.into_bytes())));
+        self
     }
 }
 
@@ -90,32 +96,43 @@ impl Api {
         Self { client, base: base.trim_end_matches('/').to_owned() }
     }
 
-    /// Makes a call. Whoever is told to wait waits, as long as the session has time.
+    /// Makes a call in a session. An answer is JSON or nothing: a page with a status of
+    /// success comes from something in between, and then nothing was done.
     pub(super) async fn call(&self, session: &Session, call: Call) -> Outcome<Reply> {
+        let reply = judge(self.send(session.until, call).await?)?;
+        if !reply.0.body().is_empty() {
+            reply.json::<IgnoredAny>()?;
+        }
+        Ok(reply)
+    }
+
+    /// Makes a call. Whoever is told to wait waits, as long as there is time. Any status
+    /// but that is an answer.
+    pub(super) async fn send(&self, until: Instant, call: Call) -> Outcome<Response> {
         let Call { method, path, query, headers, body } = call;
         let mark = if query.is_empty() { "" } else { "?" };
         let url = format!("{}{path}{mark}{query}", self.base);
         loop {
-            if session.until.saturating_duration_since(Instant::now()) < LEAST_TIME {
+            if until.saturating_duration_since(Instant::now()) < LEAST_TIME {
                 return Err(ProviderError::OutOfTime);
             }
-            let mut request = outbound::Call::new(method, url.clone()).until(session.until);
+            let mut request = outbound::Call::new(method, url.clone()).until(until);
             request = request.header("accept", "application/json");
             for (name, value) in &headers {
                 request = request.header(name, value.expose());
             }
-            if let Some(body) = &body {
-                request = request.body("application/json", body.clone());
+            if let Some((kind, body)) = &body {
+                request = request.body(kind, body.clone());
             }
             let response = self.client.send(request).await.map_err(|error| {
                 tracing::warn!(%error, "a service did not answer");
                 ProviderError::Failed(error.to_string())
             })?;
             if response.status != 429 {
-                return judge(response);
+                return Ok(response);
             }
             let wait = wait_of(|name| response.header(name)).unwrap_or(DEFAULT_WAIT);
-            if Instant::now() + wait + LEAST_TIME >= session.until {
+            if Instant::now() + wait + LEAST_TIME >= until {
                 return Err(ProviderError::RateLimited(Some(wait)));
             }
             tokio::time::sleep(wait).await;

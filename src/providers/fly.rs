@@ -7,8 +7,8 @@
 use super::api::{Api, Call, Outcome, Reply, missing, segment, side_by_side};
 use crate::base::SecretText;
 use crate::domain::ports::provider::{
-    Account, Asking, Held, Listing, Place, Profile, Project, Provider, ProviderError, ReadBack, Removal,
-    Session, Setting, Team, Variable, Written,
+    Account, Asking, Consent, Held, Listing, Place, Profile, Project, Provider, ProviderError, ReadBack,
+    Removal, Session, Setting, Team, Variable, Written,
 };
 use crate::outbound::{Client, Method};
 use futures_util::future::BoxFuture;
@@ -27,6 +27,8 @@ const VERSIONS_KEPT: usize = 10_000;
 static PROFILE: Profile = Profile {
     name: "fly",
     title: "Fly.io",
+    consent: Consent::TokenOnly,
+    tokens_at: "fly.io/tokens",
     read_back: ReadBack::Never,
     environments: ENVIRONMENTS,
     batch: 1_000,

@@ -5,11 +5,12 @@
 //! Values of secret variables are told for `dev` only. Changes reach the next deploy.
 
 use super::api::{Api, Call, Outcome, Reply, missing, one_by_one, repo_of, segment};
+use super::oauth::{App, Manner, OAuth};
 use crate::base::SecretText;
 use crate::base::secret::exposed;
 use crate::domain::ports::provider::{
-    Account, Asking, Held, Listing, Place, Profile, Project, Provider, ProviderError, ReadBack, Removal,
-    Session, Setting, Team, Variable, Written,
+    Account, AskConsent, Asking, Consent, Held, Listing, Place, Profile, Project, Provider, ProviderError,
+    ReadBack, Removal, Session, Setting, Team, Variable, Written,
 };
 use crate::outbound::{Client, Method};
 use serde::{Deserialize, Serialize};
@@ -22,9 +23,18 @@ const ENVIRONMENTS: &[&str] = &["production", "deploy-preview", "branch-deploy",
 const CONTEXTS: [&str; 5] = ["production", "deploy-preview", "branch-deploy", "dev", "dev-server"];
 const SITES_PER_PAGE: usize = 100;
 
+static MANNER: Manner = Manner {
+    authorize_url: "https://app.netlify.com/authorize",
+    asks: &[],
+    names_app: true,
+    token_path: "/oauth/token",
+};
+
 static PROFILE: Profile = Profile {
     name: "netlify",
     title: "Netlify",
+    consent: Consent::Asked { pkce: false },
+    tokens_at: "app.netlify.com/user/applications",
     read_back: ReadBack::UnlessSealed,
     environments: ENVIRONMENTS,
     batch: 25,
@@ -55,6 +65,7 @@ const READ_ONLY: &[&str] = &[
 /// Netlify.
 pub struct Netlify {
     api: Api,
+    oauth: Option<OAuth>,
 }
 
 #[derive(Deserialize)]
@@ -199,10 +210,12 @@ impl Env {
 }
 
 impl Netlify {
-    /// Netlify at `base`, or where it usually is.
+    /// Netlify at `base`, or where it usually is; people are asked for consent by `app`.
     #[must_use]
-    pub fn new(client: Client, base: Option<&str>) -> Self {
-        Self { api: Api::new(client, base.unwrap_or(API)) }
+    pub fn new(client: Client, base: Option<&str>, app: Option<App>) -> Self {
+        let base = base.unwrap_or(API);
+        let oauth = app.map(|app| OAuth::new(client.clone(), base, app, &PROFILE, &MANNER));
+        Self { api: Api::new(client, base), oauth }
     }
 
     /// Where its API is.
@@ -425,6 +438,10 @@ impl Provider for Netlify {
 
     fn is_reserved(&self, name: &str) -> bool {
         name.starts_with("NETLIFY_") || name == "NETLIFY" || READ_ONLY.contains(&name)
+    }
+
+    fn asking(&self) -> Option<&dyn AskConsent> {
+        self.oauth.as_ref().map(|oauth| oauth as &dyn AskConsent)
     }
 
     fn identify<'a>(&'a self, session: &'a Session) -> Asking<'a, Account> {

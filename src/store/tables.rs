@@ -8,8 +8,9 @@ use super::StoreError;
 use super::codec::{self, Record};
 use super::keys::TableKey;
 use super::records::{
-    ApiKey, ApiKeyUsage, Connection, DeviceCode, Entry, Environment, ForgeGrant, Grant, Link, PendingSignIn,
-    Revision, Session, SignInCode, TrashedSecret, User, Vault, VaultKeys, Version,
+    ApiKey, ApiKeyUsage, Connection, DeviceCode, Entry, Environment, ForgeGrant, Grant, Link,
+    PendingConnection, PendingSignIn, Revision, Session, SignInCode, TrashedSecret, User, Vault, VaultKeys,
+    Version,
 };
 use crate::base::Timestamp;
 use crate::base::ids::{ApiKeyId, ConnectionId, EnvironmentId, SecretId, SessionId, UserId, VaultId};
@@ -104,6 +105,8 @@ catalogue! {
     API_KEY_USAGE: Table<ApiKeyId, ApiKeyUsage> = "api_key_usage";
     /// Accounts of users at services that secrets are synchronised with.
     CONNECTIONS: Table<(UserId, ConnectionId), Connection> = "connections";
+    /// Browsers on their way to such a service and back.
+    PENDING_CONNECTIONS: Table<Lookup, PendingConnection> = "pending_connections";
     /// The audit log, by sequence number.
     AUDIT: Table<u64, Entry> = "audit";
     /// The sequence numbers of a vault's audit entries, counted through, so that any page

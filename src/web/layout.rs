@@ -9,15 +9,26 @@ pub(super) const STYLE: &str = include_str!("style.css");
 
 /// A whole page.
 pub(super) fn document(title: &str, content: &Markup) -> String {
-    whole(title, "", content)
+    whole(title, "", &html! {}, content)
 }
 
 /// A whole page, as wide as there is room to read.
 pub(super) fn wide_document(title: &str, content: &Markup) -> String {
-    whole(title, "wide", content)
+    whole(title, "wide", &html! {}, content)
 }
 
-fn whole(title: &str, class: &str, content: &Markup) -> String {
+/// A page that sends the browser on to `url`, anywhere. Not a redirect: browsers hold
+/// those that follow a form to the form's own policy, wherever they lead.
+pub(super) fn onward(title: &str, url: &str, label: &str, content: &Markup) -> String {
+    let head = html! { meta http-equiv="refresh" content={ "1;url=" (url) }; };
+    let content = html! {
+        (content)
+        a.button rel="noreferrer" href=(url) { (label) }
+    };
+    whole(title, "", &head, &content)
+}
+
+fn whole(title: &str, class: &str, head: &Markup, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -26,6 +37,7 @@ fn whole(title: &str, class: &str, content: &Markup) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="robots" content="noindex";
                 title { (title) " · Keyway" }
+                (head)
                 link rel="stylesheet" href="/assets/style.css";
             }
             body class=(class) {

@@ -1,4 +1,5 @@
-//! The pages people see: signing in, letting a device in, and what went wrong. Made on
+//! The pages people see: signing in, letting a device in, connecting a
+//! service, and what went wrong. Made on
 //! the server, they work without scripts, in any width, with a screen reader, in light
 //! and dark, and load nothing from anywhere else. Text is escaped by construction.
 //!
@@ -7,6 +8,7 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
 
+mod connect;
 mod device;
 mod docs;
 mod forge;
@@ -20,5 +22,5 @@ use crate::http::Route;
 /// The routes of the pages.
 #[must_use]
 pub const fn routes() -> &'static [&'static [Route]] {
-    &[home::ROUTES, login::ROUTES, device::ROUTES, forge::ROUTES, docs::ROUTES]
+    &[home::ROUTES, login::ROUTES, device::ROUTES, forge::ROUTES, connect::ROUTES, docs::ROUTES]
 }

@@ -48,6 +48,16 @@ impl<'c> Visit<'c> {
     /// Refuses a form that is not ours.
     pub(super) fn check(&self, fields: &Form, form: &str) -> Result<(), Problem> {
         self.ctx.check_form_origin()?;
+        self.check_token(fields, form)
+    }
+
+    /// The same for a form on a private page.
+    pub(super) fn check_private(&self, fields: &Form, form: &str) -> Result<(), Problem> {
+        self.ctx.check_private_form_origin()?;
+        self.check_token(fields, form)
+    }
+
+    fn check_token(&self, fields: &Form, form: &str) -> Result<(), Problem> {
         if self.services().is_form_token(fields.text("form"), &self.holder(), form) {
             return Ok(());
         }

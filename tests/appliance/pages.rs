@@ -3,6 +3,7 @@
 use crate::device_flow::{poll, start};
 use crate::github_roles::{acme, appliance};
 use crate::harness::{Appliance, Chromium, GitHub, skipped};
+use crate::services::{Service, TOKEN};
 use serde_json::json;
 
 const FAST: (&str, &str) = ("KEYWAYD_AUTH__DEVICE_POLL_SECS", "1");
@@ -155,4 +156,38 @@ fn signing_in_at_github_and_what_can_go_wrong() {
     browser.open(&at(&appliance, "/v1/auth/github/start?redirect_uri=https://evil.example/"));
     assert_eq!(browser.heading(), "Bad Request");
     look(&browser, "bad-redirect");
+}
+
+#[test]
+fn a_service_is_connected_by_consent_and_by_a_token() {
+    let Some(browser) = chromium(390, false) else { return };
+    let (asks, takes) = (Service::railway(), Service::fly());
+    let settings = [asks.settings_with_app(), takes.settings()].concat();
+    let settings: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let appliance = Appliance::start_with(&settings);
+    asks.everybody_agrees(&at(&appliance, ""));
+    let page =
+        |name: &str| at(&appliance, &format!("/v1/integrations/{name}/authorize?token={}", appliance.token));
+    browser.open(&page("railway"));
+    assert_eq!(browser.heading(), "Connect Railway");
+    assert!(browser.text().contains("admin"), "{}", browser.text());
+    look(&browser, "connect-ask");
+    browser.click("button");
+    // Over a page that leads on by itself, to the service, and back.
+    browser.arrives("Railway is connected");
+    look(&browser, "connect-done");
+    browser.open(&page("fly"));
+    assert_eq!(browser.heading(), "Connect Fly.io");
+    assert_eq!(browser.label("#token"), "Token of Fly.io");
+    look(&browser, "connect-token");
+    browser.write("#token", "wrong");
+    browser.click("button");
+    browser.arrives("is not accepted by Fly.io");
+    look(&browser, "connect-wrong-token");
+    browser.write("#token", TOKEN);
+    browser.click("button");
+    browser.arrives("Fly.io is connected");
+    let made = appliance.admin().get("/v1/integrations/connections").ok()["connections"].clone();
+    assert_eq!((&made[0]["provider"], &made[1]["provider"]), (&json!("railway"), &json!("fly")));
 }

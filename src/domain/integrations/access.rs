@@ -25,7 +25,7 @@ impl Access {
 
     /// The failure of a call, for the client.
     pub(super) fn explain(&self, error: ProviderError) -> Error {
-        explain(self.profile(), error)
+        explain(self.profile(), error, &[&self.session.token])
     }
 }
 
@@ -35,15 +35,16 @@ impl Services {
     /// # Errors
     /// Not found, for other people's connections too; conflict when the service is not
     /// enabled.
-    pub(super) fn access(&self, actor: &Actor, id: ConnectionId) -> Result<Access> {
+    pub(super) async fn access(&self, actor: &Actor, id: ConnectionId) -> Result<Access> {
         let until = self.integration_deadline();
         let connection = self.store().read(|view| view.find(&CONNECTIONS, (actor.user_id(), id)))?;
-        self.access_by(connection.ok_or_else(no_connection)?, until)
+        self.access_by(connection.ok_or_else(no_connection)?, until).await
     }
 
     /// `connection`, ready for use until then.
-    pub(super) fn access_by(&self, connection: Connection, until: Instant) -> Result<Access> {
+    pub(super) async fn access_by(&self, connection: Connection, until: Instant) -> Result<Access> {
         let provider = self.integrations().provider(&connection.provider)?;
+        let connection = self.fresh(connection).await?;
         let session = Session {
             token: connection.grants.token.clone(),
             scheme: connection.grants.scheme.clone(),

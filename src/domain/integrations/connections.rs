@@ -12,8 +12,8 @@ use crate::domain::auth::check_still_good;
 use crate::domain::ports::provider::{Account, ProviderError};
 use crate::domain::vaults::rfc_3339;
 use crate::domain::{Actor, Error, Result, Services};
-use crate::store::records::{Action, Connection, Grants};
-use crate::store::tables::CONNECTIONS;
+use crate::store::records::{Action, Connection, Entry, Grants, User};
+use crate::store::tables::{CONNECTIONS, USERS};
 use crate::store::{Batch, Span, StoreError, View};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -66,6 +66,20 @@ pub struct ConnectedUser {
     pub team_name: Option<String>,
 }
 
+/// A connection that is to be kept.
+pub(super) struct NewConnection {
+    /// Whose.
+    pub(super) user: User,
+    /// The service.
+    pub(super) provider: &'static str,
+    /// The account there.
+    pub(super) account: Account,
+    /// The tokens.
+    pub(super) grants: Grants,
+    /// What the audit log says of it.
+    pub(super) note: Entry,
+}
+
 impl Services {
     /// Every service this version knows.
     #[must_use]
@@ -98,30 +112,29 @@ impl Services {
                     format!("names no team that this token may use at {}", profile.title),
                 )
             }
-            error => explain(profile, error),
+            error => explain(profile, error, &[&session.token]),
         })?;
         let grants =
             Grants { token: session.token, scheme: account.scheme.clone(), expires_at: None, refresh: None };
-        self.keep_connection(actor, profile.name, &account, grants).await?;
-        let team_name = account.team.map(|team| team.name);
-        let user = ConnectedUser { id: account.id, username: account.username, team_name };
-        Ok(Connected { success: true, provider: profile.name, user })
+        let note = entry(actor, self.now(), Action::IntegrationConnected);
+        let user = actor.user.clone();
+        self.keep_connection(NewConnection { user, provider: profile.name, account, grants, note }).await
     }
 
-    /// Keeps a connection to `account`; the one there is already is renewed.
-    async fn keep_connection(
-        &self,
-        actor: &Actor,
-        provider: &'static str,
-        account: &Account,
-        grants: Grants,
-    ) -> Result<()> {
-        let (actor, account, now) = (actor.clone(), account.clone(), self.now());
+    /// Keeps a connection; the one there is to the same account is renewed.
+    ///
+    /// # Errors
+    /// Conflict, when there are too many.
+    pub(super) async fn keep_connection(&self, new: NewConnection) -> Result<Connected> {
+        let NewConnection { user, provider, account, grants, note } = new;
+        let team_name = account.team.as_ref().map(|team| team.name.clone());
+        let (id, username) = (account.id.clone(), account.username.clone());
+        let now = self.now();
         self.store()
             .write(move |view, batch| {
                 check_still_good(view, &actor)?;
                 let team = account.team;
-                let all = connections_of(view, actor.user_id())?;
+                let all = connections_of(view, user.id)?;
                 let same = |one: &&Connection| {
                     one.provider == provider
                         && one.account == account.id
@@ -136,7 +149,7 @@ impl Services {
                 let (team, team_name) = team.map(|team| (team.id, team.name)).unzip();
                 let connection = Connection {
                     id: known.unwrap_or_else(|| ConnectionId::new(now)),
-                    user: actor.user_id(),
+                    user: user.id,
                     provider: provider.to_owned(),
                     account: account.id,
                     username: account.username,
@@ -145,12 +158,17 @@ impl Services {
                     grants,
                     created_at: now,
                 };
+                // Whoever shows a token of the forge may be new here.
+                if view.find(&USERS, user.id)?.is_none() {
+                    batch.put(&USERS, user.id, &user)?;
+                }
                 batch.put(&CONNECTIONS, (connection.user, connection.id), &connection)?;
-                let note = entry(&actor, now, Action::IntegrationConnected);
                 batch.audit(note.regarding(described(&connection)));
                 Ok(())
             })
-            .await
+            .await?;
+        let user = ConnectedUser { id, username, team_name };
+        Ok(Connected { success: true, provider, user })
     }
 
     /// The actor's connections, oldest first.

@@ -7,12 +7,17 @@ use crate::domain::{Error, ErrorKind};
 
 /// Longest reason that is handed on, in characters.
 const REASON_CHARS: usize = 300;
+/// Most characters of a service's words that are looked at: more than the longest value,
+/// so that none is cut in a place where it cannot be recognised.
+const QUOTE_CHARS: usize = 128 << 10;
 /// Shortest part of a value that is recognised when a service quotes one cut off.
 const QUOTED_CHARS: usize = 6;
 
-/// The failure of a whole request.
-pub(super) fn explain(profile: &Profile, error: ProviderError) -> Error {
+/// The failure of a whole request, in words that hold none of `hidden`: what was sent to
+/// the service, which may quote it.
+pub(super) fn explain(profile: &Profile, error: ProviderError, hidden: &[&SecretText]) -> Error {
     let title = profile.title;
+    let plain = |words: &str| plain(words, hidden);
     let upstream = |detail: String| Error::new(ErrorKind::Upstream, detail);
     match error {
         ProviderError::BadToken => upstream(format!(
@@ -56,23 +61,32 @@ pub(super) fn reason(error: &ProviderError, values: &[&SecretText]) -> String {
         ProviderError::OutOfTime => "not reached in the time of one request; synchronise again".to_owned(),
         other => other.to_string(),
     };
-    scrub(&plain(&text), values)
+    plain(&text, values)
 }
 
-/// One line of ordinary length.
-fn plain(text: &str) -> String {
-    one_line(text).trim().chars().take(REASON_CHARS).collect()
+/// One line of ordinary length without `hidden`.
+fn plain(text: &str, hidden: &[&SecretText]) -> String {
+    let text: String = text.chars().take(QUOTE_CHARS).collect();
+    scrub(&one_line(&text), hidden).trim().chars().take(REASON_CHARS).collect()
 }
 
 fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
+/// As in a JSON text.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    quoted.trim_matches('"').to_owned()
+}
+
 /// Takes every whole value out of `text`, and every word that is a part of one.
 fn scrub(text: &str, values: &[&SecretText]) -> String {
     let mut text = text.to_owned();
-    // As they stand in `text`, which is one line.
-    let values: Vec<SecretText> = values.iter().map(|value| one_line(value.expose()).into()).collect();
+    // As they stand in `text`, which is one line, and as they stand in a body that is quoted.
+    let plain = values.iter().map(|value| one_line(value.expose()));
+    let escaped = values.iter().map(|value| escaped(value.expose()));
+    let values: Vec<SecretText> = plain.chain(escaped).map(SecretText::new).collect();
     let mut wholes: Vec<&str> =
         values.iter().map(SecretText::expose).filter(|value| !value.is_empty()).collect();
     wholes.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -106,7 +120,13 @@ mod tests {
 
     #[test]
     fn values_are_taken_out_of_what_a_service_says_whole_cut_short_or_split() {
-        let values = ["sk_live_4242424242", "tiny", "two words here", "line one\nline two"];
+        let values = [
+            "sk_live_4242424242",
+            "tiny",
+            "two words here",
+            "line one\nline two",
+            "-----BEGIN\nMIIEabcdef\n",
+        ];
         let values: Vec<SecretText> =
             values.iter().map(|value| SecretText::new((*value).to_owned())).collect();
         let values: Vec<&SecretText> = values.iter().collect();
@@ -121,6 +141,10 @@ mod tests {
             assert_eq!(scrubbed(text), clean);
         }
         assert!(!scrubbed("cannot take line one\nline two").contains("line two"));
+        for quoted in [r#"bad body {"A":"line one\nline two"}"#, r#"bad body {"A":"-----BEGIN\nMIIEabc"#] {
+            let clean = scrubbed(quoted);
+            assert!(!clean.contains("line one") && !clean.contains("MIIE"), "{clean}");
+        }
         assert_eq!(scrubbed(&"x ".repeat(400)).chars().count(), REASON_CHARS);
     }
 }

@@ -4,17 +4,20 @@
 
 mod access;
 mod connections;
+mod consent;
 mod failure;
 mod links;
 mod plan;
 mod projects;
 mod pull;
 mod push;
+mod renewal;
 mod sides;
 mod sync;
 
 pub use connections::{Connected, ConnectedUser, ConnectionSummary};
 pub(super) use connections::{connections_of, forget_connections};
+pub use consent::{Consented, WayToConnect};
 pub use links::{LinkSummary, Linked};
 pub use plan::{Diff, Direction};
 pub use projects::{AllProjects, BrokenConnection, ProjectSummary};
@@ -42,6 +45,7 @@ pub struct Integrations {
     known: Vec<Integration>,
     budget: Duration,
     running: Locks,
+    renewing: Locks,
 }
 
 /// A service as the list of services shows it.
@@ -61,7 +65,7 @@ impl Integrations {
     /// `budget` on calling them.
     #[must_use]
     pub fn new(known: Vec<Integration>, budget: Duration) -> Self {
-        Self { known, budget, running: Locks::default() }
+        Self { known, budget, running: Locks::default(), renewing: Locks::default() }
     }
 
     /// None at all.

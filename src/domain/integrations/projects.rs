@@ -74,7 +74,7 @@ impl Services {
         id: ConnectionId,
         repo: Option<&RepoName>,
     ) -> Result<Vec<ProjectSummary>> {
-        let access = self.access(actor, id)?;
+        let access = self.access(actor, id).await?;
         let mut projects = projects_of(&access).await?;
         sort(&mut projects, repo);
         Ok(projects)
@@ -96,7 +96,7 @@ impl Services {
         let mut connections = self.store().read(|view| connections_of(view, actor.user_id()))?;
         connections.retain(|connection| connection.provider == name);
         let asked = connections.iter().map(|connection| async move {
-            let answer = match self.access_by(connection.clone(), until) {
+            let answer = match self.access_by(connection.clone(), until).await {
                 Ok(access) => projects_of(&access).await,
                 Err(error) => Err(error),
             };

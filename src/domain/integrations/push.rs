@@ -1,7 +1,8 @@
 //! From the vault to the service. The service takes what it takes: each name is
 //! reported as done or not, and a repeated push does the rest.
 
-use super::failure::reason;
+use super::access::Access;
+use super::failure::{explain, reason};
 use super::links::{Learnt, LinkKey, memories, used_link};
 use super::plan::{Direction, Plan};
 use super::sides::{Theirs, VaultSide};
@@ -68,7 +69,9 @@ impl Services {
             run.carry_out(&mut theirs).await;
         }
         if let Some(error) = run.never_began() {
-            return Err(scene.access.explain(error));
+            let Access { session, .. } = &scene.access;
+            let hidden: Vec<&SecretText> = mine.secrets.values().chain([&session.token]).collect();
+            return Err(explain(scene.access.profile(), error, &hidden));
         }
         let counts = run.counts();
         let failures = run.failures(&mine);

@@ -194,7 +194,7 @@ impl Services {
     ) -> Result<Scene> {
         check_names(wanted)?;
         self.look(actor, repo, |_, access| permitted(&access, wanted, purpose).map(drop)).await?;
-        let access = self.access(actor, wanted.connection)?;
+        let access = self.access(actor, wanted.connection).await?;
         let SyncPlace { project, service, provider_environment, .. } = wanted;
         let found =
             access.provider.locate(&access.session, project, service.as_deref(), provider_environment);

@@ -19,6 +19,18 @@ pub enum ReadBack {
     Never,
 }
 
+/// How people let us act for them at a service. A token that they made there always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// In no other way.
+    TokenOnly,
+    /// They are sent there and asked (OAuth 2.0, RFC 6749 §4.1).
+    Asked {
+        /// Whether the service ties the answer to whoever asked (PKCE, RFC 7636).
+        pkce: bool,
+    },
+}
+
 /// What a service is called, and what it can do.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
@@ -26,6 +38,10 @@ pub struct Profile {
     pub name: &'static str,
     /// Its name for people.
     pub title: &'static str,
+    /// How people let us act for them.
+    pub consent: Consent,
+    /// Where people make a token, for them to read.
+    pub tokens_at: &'static str,
     /// Whether values can be read back.
     pub read_back: ReadBack,
     /// The environments every project has; empty: each project has its own.
@@ -58,6 +74,19 @@ pub struct Account {
     pub team: Option<Team>,
     /// How the service wants the token shown, where there are several ways.
     pub scheme: Option<String>,
+}
+
+/// What a service issues after consent, or for a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The token.
+    pub token: SecretText,
+    /// How long it is good; `None`: until it is revoked.
+    pub expires_in: Option<Duration>,
+    /// What the next one can be had for, once.
+    pub refresh: Option<SecretText>,
+    /// The team that consent was given for, if it was for one.
+    pub team: Option<String>,
 }
 
 /// A group of people at a service.
@@ -192,6 +221,25 @@ pub enum ProviderError {
     Failed(String),
 }
 
+/// Asking people at a service whether we may act for them.
+pub trait AskConsent: Send + Sync {
+    /// The address to send them to. `challenge` is the PKCE challenge.
+    fn consent_url(&self, state: &str, challenge: &str) -> String;
+
+    /// What the service issues for the code that somebody came back with.
+    /// [`ProviderError::BadToken`] if the code is not good, or not any more.
+    fn exchange<'a>(
+        &'a self,
+        code: &'a SecretText,
+        verifier: &'a SecretText,
+        until: Instant,
+    ) -> Asking<'a, Issued>;
+
+    /// What the service issues for a refresh token, which is spent by that.
+    /// [`ProviderError::BadToken`] if it does not any more.
+    fn refresh<'a>(&'a self, refresh: &'a SecretText, until: Instant) -> Asking<'a, Issued>;
+}
+
 /// A service.
 pub trait Provider: Send + Sync {
     /// What it is called, and what it can do.
@@ -199,6 +247,12 @@ pub trait Provider: Send + Sync {
 
     /// Whether the platform gives `name` its value itself.
     fn is_reserved(&self, name: &str) -> bool;
+
+    /// How people are asked for consent; `None`: this server has no app there, or the
+    /// service asks nobody.
+    fn asking(&self) -> Option<&dyn AskConsent> {
+        None
+    }
 
     /// Whose token this is. With `Session::team`, checks that it may act for that team.
     fn identify<'a>(&'a self, session: &'a Session) -> Asking<'a, Account>;

@@ -8,10 +8,11 @@
 mod wire;
 
 use super::api::{Api, Call, Outcome, one_by_one};
+use super::oauth::{App, Manner, OAuth};
 use crate::base::SecretText;
 use crate::domain::ports::provider::{
-    Account, Asking, Held, Listing, Place, Profile, Project, Provider, ProviderError, ReadBack, Removal,
-    Session, Setting, Team, Variable, Written,
+    Account, AskConsent, Asking, Consent, Held, Listing, Place, Profile, Project, Provider, ProviderError,
+    ReadBack, Removal, Session, Setting, Team, Variable, Written,
 };
 use crate::outbound::{Client, Method};
 use serde::Serialize;
@@ -30,9 +31,20 @@ const PROJECT_TOKEN: &str = "project";
 /// Most pages of anything; a service that never ends is not followed for ever.
 const PAGES_MAX: usize = 1_000;
 
+/// Refresh tokens come only with this scope and this prompt; workspaces are told only
+/// to whoever may see the profile.
+static MANNER: Manner = Manner {
+    authorize_url: "https://backboard.railway.com/oauth/auth",
+    asks: &[("scope", "openid email profile offline_access workspace:member"), ("prompt", "consent")],
+    names_app: true,
+    token_path: "/oauth/token",
+};
+
 static PROFILE: Profile = Profile {
     name: "railway",
     title: "Railway",
+    consent: Consent::Asked { pkce: true },
+    tokens_at: "railway.com/account/tokens",
     read_back: ReadBack::UnlessSealed,
     environments: &[],
     batch: 1_000,
@@ -51,13 +63,16 @@ const SETTINGS: &[&str] = &[
 /// Railway.
 pub struct Railway {
     api: Api,
+    oauth: Option<OAuth>,
 }
 
 impl Railway {
-    /// Railway at `base`, or where it usually is.
+    /// Railway at `base`, or where it usually is; people are asked for consent by `app`.
     #[must_use]
-    pub fn new(client: Client, base: Option<&str>) -> Self {
-        Self { api: Api::new(client, base.unwrap_or(API)) }
+    pub fn new(client: Client, base: Option<&str>, app: Option<App>) -> Self {
+        let base = base.unwrap_or(API);
+        let oauth = app.map(|app| OAuth::new(client.clone(), base, app, &PROFILE, &MANNER));
+        Self { api: Api::new(client, base), oauth }
     }
 
     /// Where its API is.
@@ -367,6 +382,10 @@ impl Provider for Railway {
 
     fn is_reserved(&self, name: &str) -> bool {
         name.starts_with("RAILWAY_") && !SETTINGS.contains(&name)
+    }
+
+    fn asking(&self) -> Option<&dyn AskConsent> {
+        self.oauth.as_ref().map(|oauth| oauth as &dyn AskConsent)
     }
 
     fn identify<'a>(&'a self, session: &'a Session) -> Asking<'a, Account> {

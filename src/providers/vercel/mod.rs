@@ -8,14 +8,16 @@
 mod wire;
 
 use super::api::{Api, Call, Outcome, missing, one_by_one, segment, side_by_side};
+use super::oauth::{App, Manner, OAuth};
 use crate::base::SecretText;
 use crate::domain::ports::provider::{
-    Account, Asking, Held, Listing, Place, Profile, Project, Provider, ProviderError, ReadBack, Removal,
-    Session, Setting, Team, Variable, Written,
+    Account, AskConsent, Asking, Consent, Held, Listing, Place, Profile, Project, Provider, ProviderError,
+    ReadBack, Removal, Session, Setting, Team, Variable, Written,
 };
 use crate::outbound::{Client, Method};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 use wire::{
     Created, CustomEnvironment, CustomEnvironmentsReply, Deleted, Env, EnvReply, Ids, Link, NewEnv, Next,
     OneOrMany, ProjectReply, ProjectsReply, Reach, Record, Refused, Spot, TeamReply, User, UserReply,
@@ -25,10 +27,20 @@ use wire::{
 const API: &str = "https://api.vercel.com";
 const TARGETS: &[&str] = &["production", "preview", "development"];
 const PROJECTS_PER_PAGE: &str = "100";
+/// Beyond the time of a session, for not leaving a variable in between. A request has
+/// more than this left when its calls have to be over.
+const GIVING_BACK: Duration = Duration::from_secs(3);
+
+/// People install the app; its page knows who it is and where they come back to. The
+/// page has the app's own name in it, so the settings tell it.
+static MANNER: Manner =
+    Manner { authorize_url: "", asks: &[], names_app: false, token_path: "/v2/oauth/access_token" };
 
 static PROFILE: Profile = Profile {
     name: "vercel",
     title: "Vercel",
+    consent: Consent::Asked { pkce: false },
+    tokens_at: "vercel.com/account/tokens",
     read_back: ReadBack::UnlessSealed,
     environments: TARGETS,
     batch: 50,
@@ -52,13 +64,16 @@ const PUBLIC_PREFIXES: &[&str] = &[
 /// Vercel.
 pub struct Vercel {
     api: Api,
+    oauth: Option<OAuth>,
 }
 
 impl Vercel {
-    /// Vercel at `base`, or where it usually is.
+    /// Vercel at `base`, or where it usually is; people are asked for consent by `app`.
     #[must_use]
-    pub fn new(client: Client, base: Option<&str>) -> Self {
-        Self { api: Api::new(client, base.unwrap_or(API)) }
+    pub fn new(client: Client, base: Option<&str>, app: Option<App>) -> Self {
+        let base = base.unwrap_or(API);
+        let oauth = app.map(|app| OAuth::new(client.clone(), base, app, &PROFILE, &MANNER));
+        Self { api: Api::new(client, base), oauth }
     }
 
     /// Where its API is.
@@ -287,23 +302,32 @@ impl Vercel {
         self.ask(session, Call::new(Method::Patch, path).json(&body)?).await.map_err(refused).map(drop)
     }
 
-    /// Gives one target a record of its own with the new value.
+    /// Gives one target a record of its own with the new value. Whatever goes wrong on the
+    /// way, the target is given back to the shared record, for which there is extra time.
     async fn split(&self, session: &Session, place: &Place, setting: &Setting, record: Record) -> Written {
-        let rest = Spot::of(place).taken_from(&record);
-        self.reach(session, place, &rest).await?;
-        let own = Record { id: String::new(), ..record.clone() };
-        let made = self.upsert(session, place, &[(setting, Some(own))]).await;
-        let made = made.and_then(|results| results.into_iter().next().unwrap_or(Ok(None)));
-        if let Err(error) = &made
-            && let Err(second) = self.reach(session, place, &record).await
-        {
-            tracing::error!(%error, %second, key = setting.name, "a variable was detached and could not be put back");
-            let environment = &place.environment;
-            return Err(ProviderError::Failed(format!(
-                "{error}; it is missing in `{environment}` now, because putting it back failed too"
-            )));
+        let made = match self.reach(session, place, &Spot::of(place).taken_from(&record)).await {
+            Ok(()) => {
+                let own = Record { id: String::new(), ..record.clone() };
+                let made = self.upsert(session, place, &[(setting, Some(own))]).await;
+                made.and_then(|results| results.into_iter().next().unwrap_or(Ok(None)))
+            }
+            // It may have been taken from the record all the same.
+            Err(error @ ProviderError::Failed(_)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let Err(error) = made else { return made };
+        let Session { token, scheme, team, until } = session;
+        let until = *until + GIVING_BACK;
+        let session = Session { token: token.clone(), scheme: scheme.clone(), team: team.clone(), until };
+        if self.reach(&session, place, &record).await.is_ok() {
+            return Err(error);
         }
-        made
+        // Without their words, which could quote what was sent.
+        tracing::error!(key = setting.name, "a variable was detached and could not be put back");
+        let environment = &place.environment;
+        Err(ProviderError::Failed(format!(
+            "{error}; it may be missing in `{environment}` now, because putting it back failed too"
+        )))
     }
 
     async fn write(&self, session: &Session, place: &Place, settings: &[Setting]) -> Outcome<Vec<Written>> {
@@ -409,6 +433,10 @@ impl Provider for Vercel {
     fn is_reserved(&self, name: &str) -> bool {
         let bare = PUBLIC_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
         bare.starts_with("VERCEL_") || bare == "VERCEL" || name == "TURBO_CI_VENDOR_ENV_KEY"
+    }
+
+    fn asking(&self) -> Option<&dyn AskConsent> {
+        self.oauth.as_ref().map(|oauth| oauth as &dyn AskConsent)
     }
 
     fn identify<'a>(&'a self, session: &'a Session) -> Asking<'a, Account> {

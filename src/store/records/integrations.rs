@@ -52,6 +52,28 @@ impl Record for Connection {
     const KIND: &'static str = "connection";
 }
 
+/// A browser on its way to a service and back, for somebody who wants to connect it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PendingConnection {
+    /// Who.
+    pub user: UserId,
+    /// The service.
+    pub provider: String,
+    /// The keyed hash of the cookie of the browser that has to come back.
+    pub browser: [u8; 32],
+    /// The PKCE verifier (RFC 7636).
+    #[serde(with = "exposed")]
+    pub verifier: SecretText,
+    /// Where to go afterwards; the origin was checked.
+    pub redirect_uri: Option<String>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+impl Record for PendingConnection {
+    const KIND: &'static str = "pending connection";
+}
+
 /// What a variable at the service was last seen to hold.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Memory {

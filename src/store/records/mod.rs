@@ -9,7 +9,7 @@ mod sign_in;
 mod vault;
 
 pub use audit::{Action, CredentialKind, Entry, EntryActor};
-pub use integrations::{Connection, Grants, Link, Memory, Renewal};
+pub use integrations::{Connection, Grants, Link, Memory, PendingConnection, Renewal};
 pub use people::{Account, ApiKey, ApiKeyUsage, Grant, KeyEnvironment, KeyRepository, User};
 pub use sign_in::{
     DeviceCode, DeviceState, ForgeGrant, PendingSignIn, RefreshToken, Session, SignInCode, SignInTarget,

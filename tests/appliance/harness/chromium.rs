@@ -136,6 +136,15 @@ impl Chromium {
         size("main") - size("html")
     }
 
+    /// Waits for the page that says `words`, where more than one step leads to it or a step takes long.
+    pub(crate) fn arrives(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.source().contains(words) {
+            assert!(Instant::now() < deadline, "no `{words}` on the page:\n{}", self.source());
+            std::thread::yield_now();
+        }
+    }
+
     fn source(&self) -> String {
         self.get("/source").as_str().unwrap_or_default().to_owned()
     }

@@ -82,6 +82,14 @@ impl Model for Fly {
         self.secrets.insert((project.to_owned(), name.to_owned()), (value.to_owned(), self.version));
     }
 
+    fn seal(&mut self, project: &str, name: &str, value: &str) {
+        self.put(project, name, value);
+    }
+
+    fn clear(&mut self, project: &str) {
+        self.secrets.retain(|(app, _), _| app != project);
+    }
+
     fn values(&self, project: &str) -> BTreeMap<String, String> {
         let own = self.secrets.iter().filter(|((app, _), _)| app == project);
         own.map(|((_, name), (value, _))| (name.clone(), value.clone())).collect()

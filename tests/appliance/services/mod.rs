@@ -2,6 +2,7 @@
 //! as the real one does, its oddities included, and holds every request to the service's own API description
 //! (`describe`). What goes wrong is arranged by the test: the next requests that match meet a [`Fault`].
 
+mod consent;
 mod describe;
 mod fly;
 mod netlify;
@@ -17,8 +18,8 @@ use tiny_http::{Header, Request, Response, Server};
 /// The token that every service takes.
 pub(crate) const TOKEN: &str = "provider-token-hunter2";
 
+pub(crate) use consent::{CLIENT, Consent};
 pub(crate) use netlify::Netlify;
-pub(crate) use railway::Railway;
 pub(crate) use vercel::Vercel;
 
 /// What a request meets instead of an answer.
@@ -30,10 +31,12 @@ pub(crate) enum Fault {
     TooMany(Option<u64>),
     /// 200 with a page.
     Html,
-    /// Nothing, for ever.
+    /// Nothing, until [`Service::release`].
     Silence,
     /// The token stops being good, from this request on.
     Revoked,
+    /// Refused with this status, in words that quote the whole body.
+    Quoted(u16),
     /// Done as asked, but answered with 500.
     DoneButFailed,
 }
@@ -82,6 +85,10 @@ pub(crate) trait Model: Send {
     }
     /// Makes a variable in the production place of the project.
     fn put(&mut self, project: &str, name: &str, value: &str);
+    /// The same, with a value that is told to nobody.
+    fn seal(&mut self, project: &str, name: &str, value: &str);
+    /// Makes that place empty.
+    fn clear(&mut self, project: &str);
     /// What is in that place.
     fn values(&self, project: &str) -> BTreeMap<String, String>;
     /// Makes that many projects.
@@ -96,11 +103,14 @@ struct Inner {
     /// The fault, whether only writes meet it, and how many pass first.
     faults: Vec<(Fault, bool, usize)>,
     revoked: bool,
+    consent: Consent,
+    /// Where people who say yes on the page itself are sent back to.
+    callback: String,
     asked: Vec<String>,
     writes: usize,
     complaints: Vec<String>,
-    /// Requests that are never answered.
-    held: Vec<Request>,
+    /// Requests that are not answered yet.
+    held: Vec<(Request, Ask)>,
 }
 
 /// A service that is being played.
@@ -120,6 +130,8 @@ impl Service {
             checks,
             faults: Vec::new(),
             revoked: false,
+            consent: Consent::of(name),
+            callback: String::new(),
             asked: Vec::new(),
             writes: 0,
             complaints: Vec::new(),
@@ -146,7 +158,10 @@ impl Service {
     }
 
     pub(crate) fn railway() -> Self {
-        Self::start(Box::new(Railway::new()), describe::Description::graphql("railway.schema.graphql"))
+        Self::start(
+            Box::new(railway::Railway::new()),
+            describe::Description::graphql("railway.schema.graphql"),
+        )
     }
 
     pub(crate) fn fly() -> Self {
@@ -168,6 +183,38 @@ impl Service {
         vec![own("ENABLED", "true".to_owned()), own("API_URL", url)]
     }
 
+    /// The same, with an app registered at the service.
+    pub(crate) fn settings_with_app(&self) -> Vec<(String, String)> {
+        let own = |name: &str, value: &str| {
+            (format!("KEYWAYD_INTEGRATIONS__{}__{name}", self.name.to_uppercase()), value.to_owned())
+        };
+        let page = self.page();
+        let app = [own("CLIENT_ID", CLIENT.0), own("CLIENT_SECRET", CLIENT.1), own("AUTHORIZE_URL", &page)];
+        self.settings().into_iter().chain(app).collect()
+    }
+
+    /// The page where people are asked for consent.
+    pub(crate) fn page(&self) -> String {
+        format!("http://{}{}", self.server.server_addr(), consent::PAGE)
+    }
+
+    /// Somebody opens `url` and says yes: where their browser is sent back to, at the appliance of `origin`.
+    pub(crate) fn agree(&self, url: &str, origin: &str) -> String {
+        let query = url.strip_prefix(&self.page()).and_then(|rest| rest.strip_prefix('?')).expect(url);
+        let callback = format!("{origin}/v1/integrations/{}/callback", self.name);
+        self.inner().consent.agree(query, &callback)
+    }
+
+    /// Whoever opens the page says yes at once, and goes back to the appliance of `origin`.
+    pub(crate) fn everybody_agrees(&self, origin: &str) {
+        self.inner().callback = format!("{origin}/v1/integrations/{}/callback", self.name);
+    }
+
+    /// Does something to the state of consent.
+    pub(crate) fn consent<T>(&self, act: impl FnOnce(&mut Consent) -> T) -> T {
+        act(&mut self.inner().consent)
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,6 +226,14 @@ impl Service {
 
     pub(crate) fn put(&self, project: &str, name: &str, value: &str) {
         self.inner().model.put(project, name, value);
+    }
+
+    pub(crate) fn seal(&self, project: &str, name: &str, value: &str) {
+        self.inner().model.seal(project, name, value);
+    }
+
+    pub(crate) fn clear(&self, project: &str) {
+        self.inner().model.clear(project);
     }
 
     pub(crate) fn values(&self, project: &str) -> BTreeMap<String, String> {
@@ -197,6 +252,20 @@ impl Service {
     /// The request after the next `after` ones meets `fault`.
     pub(crate) fn spoil(&self, after: usize, fault: Fault) {
         self.inner().faults.push((fault, false, after));
+    }
+
+    /// Whether a request is waiting for [`Service::release`].
+    pub(crate) fn holds_one(&self) -> bool {
+        !self.inner().held.is_empty()
+    }
+
+    /// Answers what has been kept waiting.
+    pub(crate) fn release(&self) {
+        let mut inner = self.inner();
+        for (request, ask) in std::mem::take(&mut inner.held) {
+            let (status, body) = inner.model.answer(&ask);
+            let _ = request.respond(response(status, body));
+        }
     }
 
     pub(crate) fn accept_again(&self) {
@@ -241,6 +310,15 @@ fn serve(inner: &Mutex<Inner>, mut request: Request) {
     let (method, path) = (request.method().to_string(), path.to_owned());
     let mut text = String::new();
     let _ = request.as_reader().read_to_string(&mut text);
+    if let Some((status, location, body)) = inner.consents(&path, request.url(), &text) {
+        drop(inner);
+        let mut response = response(status, Some(body));
+        if let Some(location) = location {
+            response.add_header(header("Location", &location));
+        }
+        let _ = request.respond(response);
+        return;
+    }
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     let ask = Ask { method, path, query, body };
     let line = format!("{} {}", ask.method, ask.path);
@@ -256,10 +334,10 @@ fn serve(inner: &Mutex<Inner>, mut request: Request) {
     if matches!(fault, Some(Fault::Revoked)) {
         inner.revoked = true;
     }
-    let authorised = shows_token(&request) && !inner.revoked;
+    let authorised = inner.accepts(&request) && !inner.revoked;
     let (status, body) = match &fault {
         Some(Fault::Silence) => {
-            inner.held.push(request);
+            inner.held.push((request, ask));
             return;
         }
         Some(Fault::Html) => {
@@ -269,6 +347,7 @@ fn serve(inner: &Mutex<Inner>, mut request: Request) {
             return;
         }
         Some(Fault::Status(status)) => inner.model.problem(*status, "something is wrong"),
+        Some(Fault::Quoted(status)) => inner.model.problem(*status, &format!("cannot take {text}")),
         Some(Fault::TooMany(_)) => inner.model.problem(429, "slow down"),
         _ if !authorised => inner.model.problem(401, "Not Authorized"),
         Some(Fault::DoneButFailed) => {
@@ -278,9 +357,7 @@ fn serve(inner: &Mutex<Inner>, mut request: Request) {
         _ => inner.model.answer(&ask),
     };
     drop(inner);
-    let text = body.map(|body| body.to_string()).unwrap_or_default();
-    let mut response = Response::from_string(text).with_status_code(status);
-    response.add_header(header("Content-Type", "application/json"));
+    let mut response = response(status, body);
     if let Some(Fault::TooMany(Some(wait))) = fault {
         response.add_header(header("Retry-After", &wait.to_string()));
     }
@@ -288,6 +365,31 @@ fn serve(inner: &Mutex<Inner>, mut request: Request) {
 }
 
 impl Inner {
+    /// The answer to what is about consent: status, where to, and body.
+    fn consents(&mut self, path: &str, url: &str, body: &str) -> Option<(u16, Option<String>, Value)> {
+        match path {
+            "/oauth/token" | "/v2/oauth/access_token" => {
+                self.asked.push(format!("POST {path}"));
+                let (status, answer) = self.consent.exchange(body);
+                Some((status, None, answer))
+            }
+            consent::PAGE => {
+                let query = url.split_once('?').map_or("", |(_, query)| query);
+                let back = self.consent.agree(query, &self.callback);
+                Some((302, Some(back), Value::Null))
+            }
+            _ => None,
+        }
+    }
+
+    fn accepts(&self, request: &Request) -> bool {
+        request.headers().iter().filter(|header| header.field.equiv("Authorization")).any(|header| {
+            let value = header.value.as_str();
+            let shown = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("FlyV1 "));
+            shown.is_some_and(|shown| shown == TOKEN || self.consent.knows(shown))
+        })
+    }
+
     /// The fault that this request meets, if any.
     fn fault(&mut self, writes: bool) -> Option<Fault> {
         let mut found = None;
@@ -308,16 +410,14 @@ impl Inner {
     }
 }
 
-fn header(name: &str, value: &str) -> Header {
-    Header::from_bytes(name.as_bytes(), value.as_bytes()).expect("a header")
+fn response(status: u16, body: Option<Value>) -> Response<std::io::Cursor<Vec<u8>>> {
+    let text = body.map(|body| body.to_string()).unwrap_or_default();
+    let response = Response::from_string(text).with_status_code(status);
+    response.with_header(header("Content-Type", "application/json"))
 }
 
-fn shows_token(request: &Request) -> bool {
-    request.headers().iter().any(|header| {
-        let value = header.value.as_str();
-        let shown = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("FlyV1 "));
-        header.field.equiv("Authorization") && shown == Some(TOKEN)
-    })
+fn header(name: &str, value: &str) -> Header {
+    Header::from_bytes(name.as_bytes(), value.as_bytes()).expect("a header")
 }
 
 /// `{"error": {"code", "message"}}` and the like, for services that say it this way.

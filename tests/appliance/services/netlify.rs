@@ -148,6 +148,14 @@ impl Model for Netlify {
         self.add(project, name, &[("production", value)], false);
     }
 
+    fn seal(&mut self, project: &str, name: &str, value: &str) {
+        self.add(project, name, &[("production", value)], true);
+    }
+
+    fn clear(&mut self, project: &str) {
+        self.envs.retain(|(site, _), _| site != project);
+    }
+
     fn values(&self, project: &str) -> BTreeMap<String, String> {
         let own = self.envs.iter().filter(|((site, _), _)| site == project);
         own.filter_map(|((_, key), env)| {

@@ -19,12 +19,6 @@ impl Railway {
         Self { projects: vec!["app-0".to_owned()], variables: BTreeMap::new(), clock: 0 }
     }
 
-    pub(crate) fn seal(&mut self, project: &str, name: &str, value: &str) {
-        self.clock += 1;
-        self.variables
-            .insert((format!("{project}-env"), None, name.to_owned()), (value.to_owned(), true, self.clock));
-    }
-
     fn project(name: &str) -> Value {
         let edges = |nodes: Vec<Value>| json!({ "edges": nodes.into_iter().map(|node| json!({ "node": node })).collect::<Vec<_>>() });
         let environment = |id: &str, name: &str, ephemeral: bool| json!({ "id": id, "name": name, "isEphemeral": ephemeral, "canAccess": true, "deletedAt": null });
@@ -153,6 +147,16 @@ impl Model for Railway {
         self.clock += 1;
         self.variables
             .insert((format!("{project}-env"), None, name.to_owned()), (value.to_owned(), false, self.clock));
+    }
+
+    fn seal(&mut self, project: &str, name: &str, value: &str) {
+        self.clock += 1;
+        self.variables
+            .insert((format!("{project}-env"), None, name.to_owned()), (value.to_owned(), true, self.clock));
+    }
+
+    fn clear(&mut self, project: &str) {
+        self.variables.retain(|(there, ..), _| *there != format!("{project}-env"));
     }
 
     fn values(&self, project: &str) -> BTreeMap<String, String> {

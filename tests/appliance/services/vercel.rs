@@ -56,16 +56,6 @@ impl Vercel {
         self.records.entry(project.to_owned()).or_default().push(record);
     }
 
-    /// Changes a sensitive value of production.
-    pub(crate) fn put_sensitive(&mut self, project: &str, key: &str, value: &str) {
-        let updated = self.tick();
-        let records = self.records.get_mut(project).into_iter().flatten();
-        for record in records.filter(|one| one.key == key) {
-            assert_eq!(record.kind, "sensitive");
-            (record.value, record.updated) = (value.to_owned(), updated);
-        }
-    }
-
     fn shown(record: &Record, plain: bool) -> Value {
         let (value, decrypted) = match record.kind.as_str() {
             "plain" => (record.value.clone(), false),
@@ -206,9 +196,16 @@ impl Model for Vercel {
             }
             ("PATCH", ["v9", "projects", project, "env", id]) => {
                 let updated = self.tick();
+                let others = self.records.get(*project).into_iter().flatten().filter(|one| one.id != *id);
+                let taken: Vec<(String, String)> = others
+                    .flat_map(|one| one.targets.iter().map(|target| (one.key.clone(), target.clone())))
+                    .collect();
                 let mut records = self.records.get_mut(*project).into_iter().flatten();
                 let Some(record) = records.find(|one| one.id == *id) else { return coded(404, "not found") };
-                if let Ok(targets) = serde_json::from_value(ask.body["target"].clone()) {
+                if let Ok(targets) = serde_json::from_value::<Vec<String>>(ask.body["target"].clone()) {
+                    if taken.iter().any(|(key, target)| *key == record.key && targets.contains(target)) {
+                        return coded(400, "another target has this key");
+                    }
                     record.targets = targets;
                 }
                 if let Some(value) = ask.body["value"].as_str() {
@@ -241,6 +238,15 @@ impl Model for Vercel {
             Some(record) => (record.value, record.updated) = (value.to_owned(), updated),
             None => self.add(project, name, value, "encrypted", &["production"]),
         }
+    }
+
+    fn seal(&mut self, project: &str, name: &str, value: &str) {
+        self.records.entry(project.to_owned()).or_default().retain(|one| one.key != name);
+        self.add(project, name, value, "sensitive", &["production"]);
+    }
+
+    fn clear(&mut self, project: &str) {
+        self.records.remove(project);
     }
 
     fn values(&self, project: &str) -> BTreeMap<String, String> {
