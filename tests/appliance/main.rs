@@ -35,6 +35,7 @@ mod keys;
 mod limits;
 mod many_connections;
 mod metrics;
+mod mocked;
 mod pages;
 mod real_values;
 mod routes;
