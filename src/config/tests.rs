@@ -244,6 +244,10 @@ fn rules_between_settings() {
         ("[identity.local]\nenabled = false", "nothing else tells who people are"),
         ("[identity.github]\nclient_id = \"x\"", "`identity.github.client_secret` is not"),
         ("[integrations.fly]\nclient_secret = \"x\"", "`integrations.fly.client_id` is not"),
+        (
+            "[integrations.vercel]\nclient_id = \"x\"\nclient_secret = \"y\"",
+            "`integrations.vercel.authorize_url` is not",
+        ),
         ("[server.tls]\nkey = \"/k\"", "`server.tls.cert` is not"),
         ("[server.tls]\nredirect_listen = \"0.0.0.0:80\"", "no HTTPS to redirect to"),
         (

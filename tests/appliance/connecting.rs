@@ -236,6 +236,32 @@ fn connecting_takes_a_credential_that_may_write() {
 }
 
 #[test]
+fn an_account_that_ends_while_the_service_is_asked_is_not_connected_and_does_not_come_back() {
+    let service = Service::railway();
+    let appliance = with_app(&service);
+    for ending in ["disable", "delete"] {
+        let alice = appliance.account("alice");
+        let mut browser = Browser::new(appliance.address());
+        let there = leave(&mut browser, &service, alice.token());
+        let back = service.agree(&there, &browser.origin());
+        service.spoil(0, Fault::Silence);
+        std::thread::scope(|scope| {
+            let coming = scope.spawn(|| browser.open(&back));
+            while !service.holds_one() {
+                std::thread::yield_now();
+            }
+            appliance.cli(&["user", ending, "alice"]).done();
+            service.release();
+            coming.join().expect("a page").says(403, "may not come in any more");
+        });
+        if ending == "disable" {
+            appliance.cli(&["user", "delete", "alice"]).done();
+        }
+        assert!(!appliance.cli(&["user", "list"]).done().contains("alice"));
+    }
+}
+
+#[test]
 fn what_goes_wrong_on_the_way_is_told_in_words() {
     let service = Service::railway();
     let appliance = with_app(&service);

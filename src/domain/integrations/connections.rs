@@ -70,6 +70,8 @@ pub struct ConnectedUser {
 pub(super) struct NewConnection {
     /// Whose.
     pub(super) user: User,
+    /// Whether the store does not know them yet.
+    pub(super) unsaved: bool,
     /// The service.
     pub(super) provider: &'static str,
     /// The account there.
@@ -117,16 +119,18 @@ impl Services {
         let grants =
             Grants { token: session.token, scheme: account.scheme.clone(), expires_at: None, refresh: None };
         let note = entry(actor, self.now(), Action::IntegrationConnected);
-        let user = actor.user.clone();
-        self.keep_connection(NewConnection { user, provider: profile.name, account, grants, note }).await
+        let (user, unsaved, provider) = (actor.user.clone(), actor.unsaved, profile.name);
+        self.keep_connection(NewConnection { user, unsaved, provider, account, grants, note }).await
     }
 
     /// Keeps a connection; the one there is to the same account is renewed.
     ///
     /// # Errors
-    /// Conflict, when there are too many.
+    /// Conflict, when there are too many; forbidden, when the user was disabled or deleted
+    /// while the service was asked.
     pub(super) async fn keep_connection(&self, new: NewConnection) -> Result<Connected> {
-        let NewConnection { user, provider, account, grants, note } = new;
+        let NewConnection { user, unsaved, provider, account, grants, note } = new;
+        let services = self.clone();
         let team_name = account.team.as_ref().map(|team| team.name.clone());
         let (id, username) = (account.id.clone(), account.username.clone());
         let now = self.now();
@@ -158,9 +162,12 @@ impl Services {
                     grants,
                     created_at: now,
                 };
-                // Whoever shows a token of the forge may be new here.
-                if view.find(&USERS, user.id)?.is_none() {
-                    batch.put(&USERS, user.id, &user)?;
+                match view.find(&USERS, user.id)? {
+                    Some(user) if services.turns_away(&user).is_some() => return Err(gone()),
+                    Some(_) => {}
+                    // Whoever shows a token of the forge may be new here.
+                    None if unsaved => batch.put(&USERS, user.id, &user)?,
+                    None => return Err(gone()),
                 }
                 batch.put(&CONNECTIONS, (connection.user, connection.id), &connection)?;
                 batch.audit(note.regarding(described(&connection)));
@@ -235,6 +242,10 @@ pub(super) fn summary(connection: &Connection) -> ConnectionSummary {
 
 pub(super) fn no_connection() -> Error {
     Error::not_found("no such connection; `GET /v1/integrations/connections` lists yours")
+}
+
+pub(super) fn gone() -> Error {
+    Error::forbidden("the account that this was begun with may not come in any more")
 }
 
 fn described(connection: &Connection) -> String {

@@ -4,7 +4,7 @@
 //! somebody could have the account of another connected with their own.
 
 use super::access::{require_scope, trial};
-use super::connections::{Connected, NewConnection};
+use super::connections::{Connected, NewConnection, gone};
 use super::failure::explain;
 use crate::base::{Scope, SecretText, random};
 use crate::crypto::digest::pkce_challenge;
@@ -161,7 +161,6 @@ impl Services {
                           minutes; begin again";
             Error::new(ErrorKind::Invalid, detail)
         })?;
-        let gone = || Error::forbidden("the account that this was begun with may not come in any more");
         let user = self.store().read(|view| view.find(&USERS, pending.user))?;
         let user = user.filter(|user| self.turns_away(user).is_none()).ok_or_else(gone)?;
         let provider = self.integrations().provider(&pending.provider)?;
@@ -187,7 +186,8 @@ impl Services {
         };
         let note = sign_in_entry(&user, &origin, now, Action::IntegrationConnected);
         let username = user.username().to_owned();
-        let new = NewConnection { user, provider: profile.name, account, grants, note };
+        let provider = profile.name;
+        let new = NewConnection { user, unsaved: false, provider, account, grants, note };
         let connected = self.keep_connection(new).await?;
         Ok(Consented { title: profile.title, connected, username, redirect_uri: pending.redirect_uri })
     }
