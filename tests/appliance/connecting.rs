@@ -247,9 +247,7 @@ fn an_account_that_ends_while_the_service_is_asked_is_not_connected_and_does_not
         service.spoil(0, Fault::Silence);
         std::thread::scope(|scope| {
             let coming = scope.spawn(|| browser.open(&back));
-            while !service.holds_one() {
-                std::thread::yield_now();
-            }
+            service.await_held();
             appliance.cli(&["user", ending, "alice"]).done();
             service.release();
             coming.join().expect("a page").says(403, "may not come in any more");

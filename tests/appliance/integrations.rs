@@ -372,6 +372,15 @@ fn a_thousand_variables_go_through() {
         let asked = world.service.asked().len();
         assert_eq!(counts(&world.sync("push", false)), [0, 0, 0, 1_000], "{name}");
         assert!(world.service.asked().len() - asked < 10, "{name}: what is known is not read again");
+        // And back, into an environment that is empty and knows nothing of them.
+        let body = json!({
+            "connectionId": world.connection, "projectId": PROJECT, "keywayEnvironment": "staging", "direction": "pull",
+        });
+        let pulled = world.admin.post(&format!("/v1/integrations/vaults/{REPO}/sync"), &body).ok();
+        let (made, skipped) = if name == "fly" { (0, 1_000) } else { (1_000, 0) };
+        assert_eq!(counts(&pulled), [made, 0, 0, skipped], "{name}");
+        let expected = if name == "fly" { json!({}) } else { secrets };
+        assert_eq!(world.admin.secrets(REPO, "staging"), expected, "{name}");
     }
 }
 

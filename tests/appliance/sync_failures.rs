@@ -301,9 +301,7 @@ fn a_long_synchronisation_holds_up_its_own_project_and_nothing_else() {
     std::thread::scope(|scope| {
         let push = || appliance.admin().send(request).ok();
         let first = scope.spawn(push);
-        while !world.service.holds_one() {
-            std::thread::yield_now();
-        }
+        world.service.await_held();
         let second = scope.spawn(push);
         // Other vaults, this vault, and another project at the service.
         world.admin.push("admin/other", "production", &json!({ "B": "2" })).ok();

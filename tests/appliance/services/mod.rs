@@ -9,10 +9,12 @@ mod netlify;
 mod railway;
 mod vercel;
 
+use crate::harness::PATIENCE;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tiny_http::{Header, Request, Response, Server};
 
 /// The token that every service takes.
@@ -254,9 +256,13 @@ impl Service {
         self.inner().faults.push((fault, false, after));
     }
 
-    /// Whether a request is waiting for [`Service::release`].
-    pub(crate) fn holds_one(&self) -> bool {
-        !self.inner().held.is_empty()
+    /// Waits until a request is waiting for [`Service::release`].
+    pub(crate) fn await_held(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.inner().held.is_empty() {
+            assert!(Instant::now() < deadline, "{}: nothing was asked that is held", self.name);
+            std::thread::yield_now();
+        }
     }
 
     /// Answers what has been kept waiting.
