@@ -9,9 +9,9 @@ use crate::store::records::Source;
 use crate::store::tables::{
     API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER, AUDIT, AUDIT_BY_USER, AUDIT_BY_VAULT,
     CONNECTIONS, DELETED_ENVIRONMENTS, DELETED_VAULTS, DEVICE_CODES, ENVIRONMENTS, FORGE_GRANTS, GRANTS,
-    GRANTS_BY_USER, Index, LINKS, PENDING_SIGN_INS, PROGRESS, PURGED_VAULTS, REVISIONS, SESSIONS,
-    SESSIONS_BY_USER, SIGN_IN_CODES, TRASH, TRASH_BY_TIME, Table, USER_CODES, USER_NAMES, USERS, VAULT_KEYS,
-    VAULT_NAMES, VAULTS, VAULTS_BY_OWNER, VERSIONS, VaultTable,
+    GRANTS_BY_USER, Index, LINKS, PENDING_CONNECTIONS, PENDING_SIGN_INS, PROGRESS, PURGED_VAULTS, REVISIONS,
+    SESSIONS, SESSIONS_BY_USER, SIGN_IN_CODES, TRASH, TRASH_BY_TIME, Table, USER_CODES, USER_NAMES, USERS,
+    VAULT_KEYS, VAULT_NAMES, VAULTS, VAULTS_BY_OWNER, VERSIONS, VaultTable,
 };
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -134,6 +134,7 @@ impl References {
         self.records(&DEVICE_CODES, |_, _, _| {});
         self.records(&USER_CODES, |_, device, must| must.be_in(&DEVICE_CODES, device));
         self.records(&PENDING_SIGN_INS, |_, _, _| {});
+        self.records(&PENDING_CONNECTIONS, |_, pending, must| must.be_in(&USERS, pending.user));
         self.records(&SIGN_IN_CODES, |_, code, must| must.be_in(&USERS, code.user));
         self.records(&FORGE_GRANTS, |user, _, must| must.be_in(&USERS, user));
     }
