@@ -72,6 +72,9 @@ pub(super) struct NewConnection {
     pub(super) user: User,
     /// Whether the store does not know them yet.
     pub(super) unsaved: bool,
+    /// Who asks with a credential, which must still be good; nobody after a consent, which
+    /// was given once.
+    pub(super) actor: Option<Actor>,
     /// The service.
     pub(super) provider: &'static str,
     /// The account there.
@@ -120,7 +123,8 @@ impl Services {
             Grants { token: session.token, scheme: account.scheme.clone(), expires_at: None, refresh: None };
         let note = entry(actor, self.now(), Action::IntegrationConnected);
         let (user, unsaved, provider) = (actor.user.clone(), actor.unsaved, profile.name);
-        self.keep_connection(NewConnection { user, unsaved, provider, account, grants, note }).await
+        let actor = Some(actor.clone());
+        self.keep_connection(NewConnection { user, unsaved, actor, provider, account, grants, note }).await
     }
 
     /// Keeps a connection; the one there is to the same account is renewed.
@@ -129,14 +133,16 @@ impl Services {
     /// Conflict, when there are too many; forbidden, when the user was disabled or deleted
     /// while the service was asked.
     pub(super) async fn keep_connection(&self, new: NewConnection) -> Result<Connected> {
-        let NewConnection { user, unsaved, provider, account, grants, note } = new;
+        let NewConnection { user, unsaved, actor, provider, account, grants, note } = new;
         let services = self.clone();
         let team_name = account.team.as_ref().map(|team| team.name.clone());
         let (id, username) = (account.id.clone(), account.username.clone());
         let now = self.now();
         self.store()
             .write(move |view, batch| {
-                check_still_good(view, &actor)?;
+                if let Some(actor) = &actor {
+                    check_still_good(view, actor)?;
+                }
                 let team = account.team;
                 let all = connections_of(view, user.id)?;
                 let same = |one: &&Connection| {

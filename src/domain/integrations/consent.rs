@@ -187,7 +187,7 @@ impl Services {
         let note = sign_in_entry(&user, &origin, now, Action::IntegrationConnected);
         let username = user.username().to_owned();
         let provider = profile.name;
-        let new = NewConnection { user, unsaved: false, provider, account, grants, note };
+        let new = NewConnection { user, unsaved: false, actor: None, provider, account, grants, note };
         let connected = self.keep_connection(new).await?;
         Ok(Consented { title: profile.title, connected, username, redirect_uri: pending.redirect_uri })
     }
@@ -222,7 +222,8 @@ impl Services {
         let until = self.now().plus(PENDING_FOR).as_millis();
         let ticket = Ticket { credential: credential.clone(), until };
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(&ticket).unwrap_or_default());
-        let (generation, key) = self.store().keyring().newest_root();
+        let keyring = self.store().keyring();
+        let (generation, key) = keyring.newest_root();
         let place = format!("{browser} {provider}");
         let sealed = envelope::seal(key, generation, binding(&place), &plain);
         BASE64_URL_SAFE_NO_PAD.encode(sealed)
@@ -233,7 +234,8 @@ impl Services {
     #[must_use]
     pub fn open_ticket(&self, ticket: &str, browser: &str, provider: &str) -> Option<SecretText> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(ticket).ok()?;
-        let key = self.store().keyring().root_for(&sealed).ok()?;
+        let keyring = self.store().keyring();
+        let key = keyring.root_for(&sealed).ok()?;
         let place = format!("{browser} {provider}");
         let plain = envelope::open(key, binding(&place), &sealed).ok()?;
         let ticket: Ticket = serde_json::from_slice(&plain).ok()?;
