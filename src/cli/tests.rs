@@ -121,7 +121,5 @@ fn what_is_wrong_is_said_in_words() {
 
 #[test]
 fn commands_that_are_not_there_are_not_pretended() {
-    for line in ["audit prune", "export f"] {
-        assert!(read(line).is_err(), "{line}");
-    }
+    assert!(read("audit prune").is_err());
 }
