@@ -130,6 +130,13 @@ impl Services {
         Self::new(Store::in_memory(), clock, Settings::for_tests(), None, Integrations::none())
     }
 
+    /// The operator's defaults, with services to synchronise with.
+    #[cfg(test)]
+    pub(crate) fn in_memory_with(integrations: Integrations) -> Self {
+        let (clock, rules) = (Arc::new(crate::base::SystemClock), Settings::for_tests());
+        Self::new(Store::in_memory(), clock, rules, None, integrations)
+    }
+
     /// Whether the appliance can serve.
     ///
     /// # Errors

@@ -117,16 +117,12 @@ async fn passed(gate: &Semaphore) {
 fn front(change: impl FnOnce(&mut HttpSettings)) -> Arc<Front> {
     let mut settings = HttpSettings::new("https://keyway.example");
     change(&mut settings);
-    Arc::new(
-        Front::new(
-            settings,
-            Services::in_memory(),
-            Arc::new(SystemClock),
-            &[&[ROUTES], super::routes()].concat(),
-            Meters::default(),
-        )
-        .unwrap(),
-    )
+    front_of(settings, Services::in_memory())
+}
+
+fn front_of(settings: HttpSettings, services: Services) -> Arc<Front> {
+    let routes = [&[ROUTES], super::routes()].concat();
+    Arc::new(Front::new(settings, services, Arc::new(SystemClock), &routes, Meters::default()).unwrap())
 }
 
 /// A server of these routes and the API's on a port of its own. The account `alice`
@@ -249,4 +245,5 @@ mod connections;
 mod history;
 mod isolation;
 mod permissions;
+mod play;
 mod tls;

@@ -16,12 +16,15 @@ pub(super) enum Need {
     Read,
     /// Writing the environment.
     Write,
+    /// Carrying values of the environment elsewhere: the role write, and reading it.
+    PushOut,
+    /// Taking values from elsewhere into it: the role write, and writing it.
+    PullIn,
     /// The role admin.
     Admin,
 }
 
-/// Resources that belong to no vault, and calls that need a service at the other end;
-/// their own tests look after them.
+/// Resources that belong to no vault; their own tests look after them.
 const ELSEWHERE: &[&str] = &[
     "/health",
     "/v1/health",
@@ -30,11 +33,31 @@ const ELSEWHERE: &[&str] = &[
     "/v1/api-keys",
     "/v1/github/",
     "/v1/auth/",
-    "/v1/integrations",
+    "/v1/integrations/connections",
+    "/v1/integrations/providers/",
+    "/v1/integrations/{provider}/",
 ];
 
 /// Lists over all vaults: everybody gets an answer, with what they may see.
 pub(super) const LISTS: &[&str] = &["GET /v1/vaults", "GET /v1/trash/vaults"];
+
+/// An environment and a place at the service that is played, for the calls that name them.
+const STATUS: &str = "?connectionId=<connection>&projectId=p1&environment=staging";
+const PLACE: &str = "?connectionId=<connection>&projectId=p1&keywayEnvironment=staging";
+const PUSH: &str = r#"{"connectionId":"<connection>","projectId":"p1","keywayEnvironment":"staging"}"#;
+const PULL: &str =
+    r#"{"connectionId":"<connection>","projectId":"p1","keywayEnvironment":"staging","direction":"pull"}"#;
+
+/// Every call about a vault and a connection, made before the others.
+const SYNC_RULES: &[(&str, Need, &str, &str, u16)] = &[
+    ("GET /v1/integrations/vaults/{owner}/{repo}/sync/status", Need::Read, STATUS, "", 200),
+    ("GET /v1/integrations/vaults/{owner}/{repo}/sync/diff", Need::Read, PLACE, "", 200),
+    ("GET /v1/integrations/vaults/{owner}/{repo}/sync/preview", Need::Read, PLACE, "", 200),
+    ("POST /v1/integrations/vaults/{owner}/{repo}/sync/link", Need::PushOut, "", PUSH, 200),
+    ("GET /v1/integrations/vaults/{owner}/{repo}/sync/links", Need::Role, "", "", 200),
+    ("POST /v1/integrations/vaults/{owner}/{repo}/sync", Need::PushOut, "", PUSH, 200),
+    ("POST /v1/integrations/vaults/{owner}/{repo}/sync", Need::PullIn, "", PULL, 200),
+];
 
 /// Every call on a vault, in an order in which all succeed for somebody who may do
 /// everything. `<…>` stands for what the fixture made.
@@ -137,9 +160,10 @@ fn every_route_has_a_rule() {
     let served: BTreeSet<String> = routes
         .filter(|route| !ELSEWHERE.iter().any(|start| route.path.starts_with(start)))
         .map(|route| format!("{} {}", route.verb.as_str(), route.path))
-        .filter(|call| !LISTS.contains(&call.as_str()))
+        // The services there are, for everybody.
+        .filter(|call| !LISTS.contains(&call.as_str()) && call != "GET /v1/integrations")
         .collect();
-    let ruled: BTreeSet<String> = RULES.iter().map(|rule| rule.0.to_owned()).collect();
+    let ruled: BTreeSet<String> = SYNC_RULES.iter().chain(RULES).map(|rule| rule.0.to_owned()).collect();
     assert_eq!(served, ruled);
 }
 
@@ -147,10 +171,12 @@ fn every_route_has_a_rule() {
 fn the_table_of_routes_says_the_roles_of_the_rules() {
     for route in super::super::routes().iter().copied().flatten() {
         let call = format!("{} {}", route.verb.as_str(), route.path);
-        let Some((_, need, ..)) = RULES.iter().find(|rule| rule.0 == call) else { continue };
+        let Some((_, need, ..)) = SYNC_RULES.iter().chain(RULES).find(|rule| rule.0 == call) else {
+            continue;
+        };
         let least = match need {
             Need::Role | Need::Read => Some(Role::Read),
-            Need::Write => Some(Role::Write),
+            Need::Write | Need::PushOut | Need::PullIn => Some(Role::Write),
             // One's own activity takes no role.
             Need::Admin if call == "GET /v1/activity" => None,
             Need::Admin => Some(Role::Admin),
@@ -201,13 +227,15 @@ pub(super) struct Fixture<'s> {
     server: &'s Server,
     services: &'s Services,
     carol: &'s str,
+    /// Her connection to the service that is played.
+    connection: &'s str,
     repo: String,
     pub(super) made: Vec<(&'static str, String)>,
 }
 
 impl<'s> Fixture<'s> {
     pub(super) fn new(server: &'s Server, services: &'s Services, carol: &'s str, repo: &str) -> Self {
-        Self { server, services, carol, repo: repo.to_owned(), made: Vec::new() }
+        Self { server, services, carol, connection: "", repo: repo.to_owned(), made: Vec::new() }
     }
 
     /// By the administrator, who may do everything.
@@ -228,7 +256,10 @@ impl<'s> Fixture<'s> {
         alice_id: &str,
     ) {
         let vault = self.prepare("POST /v1/vaults", json!({"repoFullName": self.repo})).await;
-        self.made = vec![("<vault>", vault["vaultId"].as_str().unwrap().to_owned())];
+        self.made = vec![
+            ("<vault>", vault["vaultId"].as_str().unwrap().to_owned()),
+            ("<connection>", self.connection.to_owned()),
+        ];
         for secrets in [json!({"A": "1", "B": "1", "C": "1"}), json!({"A": "2"})] {
             let push = json!({"repoFullName": self.repo, "environment": "staging", "secrets": secrets});
             self.prepare("POST /v1/secrets/push", push).await;
@@ -306,7 +337,7 @@ impl<'s> Fixture<'s> {
 
     /// Makes every call and compares.
     async fn check(&self, role: Option<Role>, (can_read, can_write): (bool, bool), case: &str) {
-        for &(call, need, place, body, success) in RULES {
+        for &(call, need, place, body, success) in SYNC_RULES.iter().chain(RULES) {
             match call {
                 // It can be in the trash only if it is put there, by the administrator at the latest.
                 "POST /v1/trash/vaults/{id}/restore" | "DELETE /v1/trash/vaults/{id}" => {
@@ -322,6 +353,8 @@ impl<'s> Fixture<'s> {
                 (Some(_), Need::Role) => success,
                 (Some(_), Need::Read) if can_read => success,
                 (Some(_), Need::Write) if can_write => success,
+                (Some(role), Need::PushOut) if role >= Role::Write && can_read => success,
+                (Some(role), Need::PullIn) if role >= Role::Write && can_write => success,
                 (Some(Role::Admin), Need::Admin) => success,
                 (Some(_), _) => 403,
             };
@@ -346,27 +379,17 @@ impl<'s> Fixture<'s> {
 
 #[tokio::test]
 async fn every_call_takes_exactly_the_rights_it_should() {
-    let front = front(|_| {});
-    let services = front.services.clone();
-    let server = Server::of(front).await;
-    let carol = AccountName::parse("carol").unwrap();
-    services.add_account(carol.clone(), false, None).await.unwrap();
-    let wanted = NewApiKey {
-        name: "carol".to_owned(),
-        label: Label::Test,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    };
-    let token = services.mint_token(&carol, wanted).await.unwrap().token.expose().to_owned();
+    let services = play::services();
+    let server = Server::of(front_of(HttpSettings::new("https://keyway.example"), services.clone())).await;
+    let account = AccountName::parse("carol").unwrap();
+    let token = add(&services, &account, &Scope::ALL).await;
     let accounts: Vec<AccountSummary> = services.accounts().await.unwrap();
     assert_eq!(accounts.len(), 2);
     let (_, alice) = server.data("GET /v1/users/me", None).await;
     let me = server.ask(&format!("GET /v1/users/me HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n")).await;
     let (alice, carol_id) =
         (alice["id"].as_str().unwrap(), me.json()["data"]["id"].as_str().unwrap().to_owned());
+    let connection = connect(&server, &token).await;
     let mut number = 0;
     for role in [None].into_iter().chain(Role::ALL.map(Some)) {
         for kind in ["standard", "development", "protected"] {
@@ -375,10 +398,11 @@ async fn every_call_takes_exactly_the_rights_it_should() {
                 let repo = format!("acme/case-{number}");
                 let case = format!("{role:?}, {kind}, {rules:?}");
                 let mut fixture = Fixture::new(&server, &services, &token, &repo);
+                fixture.connection = &connection;
                 fixture.make(kind, rules, role, &carol_id, alice).await;
                 if let Some(role) = role {
                     let name = crate::base::RepoName::parse(&fixture.repo).unwrap();
-                    fixture.services.grant_role(name, carol.clone(), role).await.unwrap();
+                    fixture.services.grant_role(name, account.clone(), role).await.unwrap();
                 }
                 fixture.lists(role, &case).await;
                 let rights = role.map_or((false, false), |role| rights(role, kind, rules));
@@ -386,4 +410,89 @@ async fn every_call_takes_exactly_the_rights_it_should() {
             }
         }
     }
+}
+
+/// Adds an account, with a key that may do `scopes`.
+async fn add(services: &Services, name: &AccountName, scopes: &[Scope]) -> String {
+    services.add_account(name.clone(), false, None).await.unwrap();
+    key(services, name, scopes).await
+}
+
+async fn key(services: &Services, name: &AccountName, scopes: &[Scope]) -> String {
+    let wanted = NewApiKey {
+        name: "test".to_owned(),
+        label: Label::Test,
+        scopes: scopes.iter().copied().collect(),
+        expires_at: None,
+        allowed_ips: Vec::new(),
+        repositories: None,
+        environments: None,
+    };
+    services.mint_token(name, wanted).await.unwrap().token.expose().to_owned()
+}
+
+async fn ask_as(server: &Server, token: &str, line: &str, body: &str) -> Reply {
+    let shown = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    let head = format!("{line} HTTP/1.1\r\n{shown}Content-Type: application/json\r\n");
+    server.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await
+}
+
+/// Connects the account of `token` with the service that is played.
+async fn connect(server: &Server, token: &str) -> String {
+    let body = r#"{"token":"good"}"#;
+    assert_eq!(ask_as(server, token, "POST /v1/integrations/play/connect", body).await.status(), 200);
+    let all = ask_as(server, token, "GET /v1/integrations/connections", "").await.json();
+    all["data"]["connections"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// Calls about connections: which, with which body, the scope they take, and the answer
+/// to somebody else than the owner.
+const CONNECTIONS: &[(&str, &str, Scope, u16)] = &[
+    ("GET /v1/integrations/connections", "", Scope::ReadSecrets, 200),
+    ("GET /v1/integrations/connections/{id}/projects", "", Scope::ReadSecrets, 404),
+    ("GET /v1/integrations/providers/{provider}/all-projects", "", Scope::ReadSecrets, 200),
+    ("POST /v1/integrations/{provider}/connect", r#"{"token":"good"}"#, Scope::WriteSecrets, 200),
+    ("DELETE /v1/integrations/connections/{id}", "", Scope::DeleteSecrets, 404),
+];
+
+#[test]
+fn every_route_about_connections_has_a_rule() {
+    let routes = super::super::routes().iter().copied().flatten();
+    let about = |path: &str| path.starts_with("/v1/integrations/") && !path.contains("/vaults/");
+    let served: BTreeSet<String> = routes
+        .filter(|route| about(route.path))
+        .map(|route| format!("{} {}", route.verb.as_str(), route.path))
+        .collect();
+    let ruled: BTreeSet<String> = CONNECTIONS.iter().map(|rule| rule.0.to_owned()).collect();
+    assert_eq!(served, ruled);
+}
+
+#[tokio::test]
+async fn a_connection_is_there_for_its_owner_alone() {
+    let services = play::services();
+    let server = Server::of(front_of(HttpSettings::new("https://keyway.example"), services.clone())).await;
+    let (carol, dave) = (AccountName::parse("carol").unwrap(), AccountName::parse("dave").unwrap());
+    let token = add(&services, &carol, &Scope::ALL).await;
+    let other = add(&services, &dave, &Scope::ALL).await;
+    let connection = connect(&server, &token).await;
+    for &(call, body, scope, to_others) in CONNECTIONS {
+        let line = call.replace("{id}", &connection).replace("{provider}", "play");
+        assert_eq!(ask_as(&server, "", &line, body).await.status(), 401, "{line}");
+        let reply = ask_as(&server, &other, &line, body).await;
+        assert_eq!(reply.status(), to_others, "{line}");
+        assert!(!reply.0.contains(&connection) || to_others == 404, "{line}: {}", reply.0);
+        let rest: Vec<Scope> = Scope::ALL.into_iter().filter(|one| *one != scope).collect();
+        let lacking = key(&services, &carol, &rest).await;
+        assert_eq!(ask_as(&server, &lacking, &line, body).await.status(), 403, "{line}");
+        let enough = key(&services, &carol, &[scope]).await;
+        let status = ask_as(&server, &enough, &line, body).await.status();
+        assert_eq!(status, if call.starts_with("DELETE") { 204 } else { 200 }, "{line}");
+    }
+    // What was connected by others is not theirs to use on vaults of their own either.
+    let mine = connect(&server, &token).await;
+    let vault = r#"{"repoFullName":"dave/app"}"#;
+    assert_eq!(ask_as(&server, &other, "POST /v1/vaults", vault).await.status(), 201);
+    let sync = format!(r#"{{"connectionId":"{mine}","projectId":"p1","keywayEnvironment":"staging"}}"#);
+    let line = "POST /v1/integrations/vaults/dave/app/sync";
+    assert_eq!(ask_as(&server, &other, line, &sync).await.status(), 404);
 }
