@@ -10,6 +10,7 @@ use crate::base::{Scope, SecretText, random};
 use crate::crypto::digest::pkce_challenge;
 use crate::crypto::{Binding, envelope};
 use crate::domain::activity::sign_in_entry;
+use crate::domain::auth::{check_still_good, remember};
 use crate::domain::ports::provider::{Account, Provider, ProviderError, Session, Team};
 use crate::domain::{Actor, Error, ErrorKind, Origin, Result, Services};
 use crate::store::records::{Action, Grants, PendingConnection, Renewal};
@@ -114,11 +115,10 @@ impl Services {
         };
         let (key, actor) = (self.connecting_state(&state), actor.clone());
         self.store()
-            .write(move |_, batch| {
+            .write(move |view, batch| {
+                check_still_good(view, &actor)?;
                 // Who comes back has to be found again.
-                if actor.unsaved {
-                    batch.put(&USERS, actor.user.id, &actor.user)?;
-                }
+                remember(view, batch, &actor)?;
                 batch.put(&PENDING_CONNECTIONS, key, &pending)?;
                 Ok::<_, Error>(())
             })
