@@ -1,7 +1,7 @@
 //! Backups, and what they are for: what was there is there again, on another machine, with nothing but the
 //! file and the key. And what is no whole backup is refused in words, with nothing changed.
 
-use super::harness::{Appliance, snapshot};
+use super::harness::{Appliance, skipped, snapshot, with_short_files};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -198,6 +198,10 @@ fn verify_finds_what_is_damaged_and_compact_gives_space_back() {
     }
     admin.create_vault("admin/kept");
     admin.push("admin/kept", "local", &json!({ "A": "b" })).ok();
+    // What is purged leaves its room in the file.
+    let big = admin.get(&format!("/v1/vaults/{REPO}")).ok()["vaultId"].as_str().expect("an id").to_owned();
+    admin.delete(&format!("/v1/vaults/{REPO}")).no_content();
+    admin.delete(&format!("/v1/trash/vaults/{big}")).no_content();
     let said = appliance.cli(&["verify"]);
     assert!(said.stderr.contains("every one opens"), "{said:?}");
     appliance.stop();
@@ -205,7 +209,7 @@ fn verify_finds_what_is_damaged_and_compact_gives_space_back() {
     let before = fs::metadata(appliance.database()).unwrap().len();
     appliance.cli(&["compact"]).done();
     let after = fs::metadata(appliance.database()).unwrap().len();
-    assert!(after < before / 4 * 3, "{before} → {after}");
+    assert!(after < before / 2, "{before} → {after}");
     assert_eq!(fs::metadata(appliance.database()).unwrap().permissions().mode() & 0o777, 0o600);
     appliance.restart();
     assert_eq!(appliance.admin().secrets("admin/kept", "local"), json!({ "A": "b" }));
@@ -229,24 +233,21 @@ fn verify_finds_what_is_damaged_and_compact_gives_space_back() {
 fn where_there_is_no_room_nothing_is_left_behind() {
     let (mut appliance, place, file) = with_backup();
     appliance.stop();
-    let limited = |arguments: &str| {
-        // No file may become longer than 64 KiB: to the program that is a full disk.
-        let line = format!("trap '' XFSZ; ulimit -f 64; exec {} {arguments}", env!("CARGO_BIN_EXE_keywayd"));
-        let mut shell = std::process::Command::new("/bin/bash");
-        super::harness::run(shell.args(["-c", &line]), "")
-    };
     let dir = appliance.data_dir();
     let untouched = snapshot(&dir);
     let full = place.path().join("full.redb");
     for arguments in [
-        format!("backup {} --data-dir {}", text(&full), text(&dir)),
-        format!("compact --data-dir {}", text(&dir)),
-        format!("restore {} --force --data-dir {}", text(&file), text(&dir)),
+        vec!["backup", text(&full), "--data-dir", text(&dir)],
+        vec!["compact", "--data-dir", text(&dir)],
+        vec!["restore", text(&file), "--force", "--data-dir", text(&dir)],
     ] {
-        let told = limited(&arguments).refused(1);
-        assert!(told.contains("there is no room"), "{arguments}\n{told}");
-        assert_eq!(snapshot(&dir).len(), untouched.len(), "{arguments} leaves nothing behind");
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "{arguments}");
+        let Some(outcome) = with_short_files(64, &arguments) else {
+            return skipped("a full disk: this machine keeps no limit on the length of files");
+        };
+        let told = outcome.refused(1);
+        assert!(told.contains("there is no room"), "{arguments:?}\n{told}");
+        assert_eq!(snapshot(&dir).len(), untouched.len(), "{arguments:?} leaves nothing behind");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "{arguments:?}");
     }
     appliance.cli(&["verify"]).done();
     appliance.restart();

@@ -1,6 +1,6 @@
 //! `keywayd doctor`: each state that it knows is made on purpose, and it must say so and what to do.
 
-use super::harness::{Appliance, Outcome, disk, skipped, snapshot};
+use super::harness::{Appliance, Outcome, disk, on_small_disk, skipped, snapshot};
 use nix::unistd::{Gid, Uid, chown};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
@@ -189,16 +189,11 @@ fn old_and_missing_backups_are_noticed() {
 
 #[test]
 fn a_disk_that_is_nearly_full_is_noticed() {
-    // A small disk is a privilege.
-    let mount = ["unshare", "--mount", "sh", "-c"];
-    let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" && exec \"$2\" doctor --json --data-dir \"$1\"";
     let place = tempfile::tempdir().expect("a scratch directory can be made");
-    let mut command = std::process::Command::new(mount[0]);
-    command.args(&mount[1..]).arg(script).arg("sh").arg(place.path()).arg(env!("CARGO_BIN_EXE_keywayd"));
-    let outcome = super::harness::run(command.env_remove("KEYWAYD_CONFIG"), "");
-    if outcome.stdout.is_empty() {
+    let arguments = ["doctor", "--json", "--data-dir", place.path().to_str().expect("it is text")];
+    let Some(outcome) = on_small_disk(8, place.path(), &arguments) else {
         return skipped("a small disk: it cannot be mounted here");
-    }
+    };
     Findings::of(&outcome).problem("disk space", "make room");
 }
 

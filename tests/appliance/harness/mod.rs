@@ -9,6 +9,7 @@ pub(crate) mod disk;
 mod github;
 mod http;
 mod log;
+mod scarce;
 mod tunnel;
 
 pub(crate) use answer::{Answer, is_time, is_uuid, members};
@@ -18,6 +19,7 @@ pub(crate) use chromium::Chromium;
 pub(crate) use github::{GitHub, Mood};
 pub(crate) use http::{Client, Request, Wire};
 pub(crate) use log::Log;
+pub(crate) use scarce::{on_small_disk, with_short_files};
 pub(crate) use tunnel::Tunnel;
 
 use std::io::Write;
