@@ -38,6 +38,22 @@ pub struct NewApiKey {
     pub environments: Option<Vec<EnvironmentName>>,
 }
 
+impl NewApiKey {
+    /// A key for all that its owner reaches, from anywhere and for ever, that may do `scopes`.
+    #[must_use]
+    pub fn unlimited(name: &str, scopes: Scopes) -> Self {
+        Self {
+            name: name.to_owned(),
+            label: Label::Live,
+            scopes,
+            expires_at: None,
+            allowed_ips: Vec::new(),
+            repositories: None,
+            environments: None,
+        }
+    }
+}
+
 /// The label in a key's prefix; it has no other meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {

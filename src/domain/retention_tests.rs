@@ -1,7 +1,7 @@
 //! What time does: the trash is purged, audit entries leave, surplus versions go. With a
 //! clock that the test sets.
 
-use super::api_keys::{Label, NewApiKey};
+use super::api_keys::NewApiKey;
 use super::audit_log::Head;
 use super::journal::ActivityFilter;
 use super::push::Push;
@@ -54,15 +54,7 @@ fn page() -> Page {
 
 async fn enter(services: &Services) -> Actor {
     let name = AccountName::parse("alice").unwrap();
-    let wanted = NewApiKey {
-        name: "test".to_owned(),
-        label: Label::Test,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    };
+    let wanted = NewApiKey::unlimited("test", Scope::ALL.into_iter().collect());
     let token = services.mint_token(&name, wanted).await.unwrap().token;
     let address = IpAddr::from([127, 0, 0, 1]);
     let request_id = RequestId::from_bytes([7; 16]);

@@ -11,7 +11,7 @@ use super::sign_in::PasswordSignIn;
 use super::{Actor, ErrorKind, Origin, Services, Settings, SignedIn};
 use crate::base::ids::RequestId;
 use crate::base::{AccountName, Agent, OwnerName, RepoName, Role, Scope, SecretText};
-use crate::domain::api_keys::{Label, NewApiKey};
+use crate::domain::api_keys::NewApiKey;
 use crate::store::Store;
 use futures_util::FutureExt;
 use std::future::ready;
@@ -74,15 +74,7 @@ impl World {
 }
 
 fn key() -> NewApiKey {
-    NewApiKey {
-        name: "test".to_owned(),
-        label: Label::Test,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    }
+    NewApiKey::unlimited("test", Scope::ALL.into_iter().collect())
 }
 
 #[tokio::test]

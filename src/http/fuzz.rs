@@ -10,7 +10,7 @@ use super::{auth, cookies, respond};
 use crate::base::meter::Meters;
 use crate::base::{AccountName, EnvironmentName, RepoName, Scope, SecretText, SystemClock};
 use crate::domain::Services;
-use crate::domain::api_keys::{Label, NewApiKey};
+use crate::domain::api_keys::NewApiKey;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue, IF_MATCH};
 use std::cell::RefCell;
@@ -122,15 +122,7 @@ impl World {
             Front::new(settings, Services::in_memory(), Arc::new(SystemClock), routes, Meters::default());
         let front = Arc::new(front.expect("the table is sound"));
         let alice = AccountName::parse("alice").expect("a name");
-        let wanted = NewApiKey {
-            name: "fuzz".to_owned(),
-            label: Label::Test,
-            scopes: Scope::ALL.into_iter().collect(),
-            expires_at: None,
-            allowed_ips: Vec::new(),
-            repositories: None,
-            environments: None,
-        };
+        let wanted = NewApiKey::unlimited("fuzz", Scope::ALL.into_iter().collect());
         let token = runtime.block_on(async {
             front.services.add_account(alice.clone(), true, None).await.expect("an account");
             front.services.mint_token(&alice, wanted).await.expect("a key").token.expose().to_owned()

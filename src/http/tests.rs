@@ -9,7 +9,7 @@ use super::settings::{HttpSettings, RateLimits};
 use super::{Drained, Listener, serve};
 use crate::base::meter::Meters;
 use crate::base::{AccountName, Agent, Quota, Scope, SystemClock, ids::RequestId};
-use crate::domain::api_keys::{Label, NewApiKey};
+use crate::domain::api_keys::NewApiKey;
 use crate::domain::{Origin, Services};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
@@ -165,8 +165,8 @@ impl Server {
         let shutdown = async { stopped.await.unwrap_or_default() };
         let alice = AccountName::parse("alice").unwrap();
         front.services.add_account(alice.clone(), true, None).await.unwrap();
-        let reader = mint(&front, &alice, &[Scope::ReadSecrets]).await;
-        let everything = mint(&front, &alice, &Scope::ALL).await;
+        let reader = key(&front.services, &alice, &[Scope::ReadSecrets]).await;
+        let everything = key(&front.services, &alice, &Scope::ALL).await;
         let running = tokio::spawn(serve(vec![kind(listener)], front, shutdown, grace));
         Self { reader, everything, address, stop, running }
     }
@@ -185,6 +185,14 @@ impl Server {
         Reply::read(&mut socket).await
     }
 
+    /// Sends a call with a body of JSON and the credential `token`, or none where that is empty.
+    async fn ask_as(&self, token: &str, line: &str, body: &str) -> Reply {
+        let shown =
+            if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let head = format!("{line} HTTP/1.1\r\n{shown}Content-Type: application/json\r\n");
+        self.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await
+    }
+
     async fn get(&self, path: &str) -> Reply {
         self.ask(&format!("GET {path} HTTP/1.1\r\n\r\n")).await
     }
@@ -198,17 +206,13 @@ impl Server {
     }
 }
 
-async fn mint(front: &Front, name: &AccountName, scopes: &[Scope]) -> String {
-    let wanted = NewApiKey {
-        name: "test".to_owned(),
-        label: Label::Test,
-        scopes: scopes.iter().copied().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    };
-    front.services.mint_token(name, wanted).await.unwrap().token.expose().to_owned()
+/// A key of `name`'s that may do `scopes`.
+async fn key(services: &Services, name: &AccountName, scopes: &[Scope]) -> String {
+    mint(services, name, NewApiKey::unlimited("test", scopes.iter().copied().collect())).await
+}
+
+async fn mint(services: &Services, name: &AccountName, wanted: NewApiKey) -> String {
+    services.mint_token(name, wanted).await.unwrap().token.expose().to_owned()
 }
 
 /// Everything a server sent until it closed the connection.

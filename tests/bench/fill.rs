@@ -7,7 +7,7 @@ use keywayd::base::{
     AccountName, Agent, EnvironmentName, RepoName, Scope, SecretText, SystemClock, Timestamp,
 };
 use keywayd::crypto::{MasterKey, MasterSecret};
-use keywayd::domain::api_keys::{Label, NewApiKey};
+use keywayd::domain::api_keys::NewApiKey;
 use keywayd::domain::integrations::Integrations;
 use keywayd::domain::push::Push;
 use keywayd::domain::{Actor, ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
@@ -107,15 +107,7 @@ async fn fill(services: &Services, actor: &Actor, numbers: impl Iterator<Item = 
 }
 
 fn everything() -> NewApiKey {
-    NewApiKey {
-        name: OWNER.to_owned(),
-        label: Label::Test,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    }
+    NewApiKey::unlimited(OWNER, Scope::ALL.into_iter().collect())
 }
 
 /// What an appliance without a configuration file does.

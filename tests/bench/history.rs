@@ -13,7 +13,7 @@ use keywayd::base::{
 };
 use keywayd::base::{Clock, Platform};
 use keywayd::crypto::{MasterKey, MasterSecret};
-use keywayd::domain::api_keys::{Label, NewApiKey};
+use keywayd::domain::api_keys::NewApiKey;
 use keywayd::domain::journal::ActivityFilter;
 use keywayd::domain::push::Push;
 use keywayd::domain::{Actor, Origin, ReadAudit, Services, Settings};
@@ -139,15 +139,7 @@ async fn enter(store: Store) -> (Services, Actor) {
     );
     let name = AccountName::parse("alice").expect("a name");
     services.add_account(name.clone(), true, None).await.expect("an account can be made");
-    let wanted = NewApiKey {
-        name: "bench".to_owned(),
-        label: Label::Test,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    };
+    let wanted = NewApiKey::unlimited("bench", Scope::ALL.into_iter().collect());
     let token = services.mint_token(&name, wanted).await.expect("a key can be made").token;
     let origin = Origin {
         request_id: RequestId::from_bytes([7; 16]),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::ids::RequestId;
 use crate::base::{AccountName, Agent, EnvironmentName, RepoName, Scope};
-use crate::domain::api_keys::{Label, NewApiKey};
+use crate::domain::api_keys::NewApiKey;
 use crate::domain::pull::Window;
 use crate::domain::push::Push;
 use crate::domain::{Actor, Origin};
@@ -26,15 +26,7 @@ fn until(n: u64) -> Pace {
 async fn administrator(services: &Services) -> Actor {
     let name = AccountName::parse("root").unwrap();
     services.add_account(name.clone(), true, None).await.unwrap();
-    let wanted = NewApiKey {
-        name: "all".to_owned(),
-        label: Label::Live,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    };
+    let wanted = NewApiKey::unlimited("all", Scope::ALL.into_iter().collect());
     let minted = services.mint_token(&name, wanted).await.unwrap();
     let origin = Origin {
         request_id: RequestId::new(services.now()),

@@ -150,15 +150,8 @@ enum Way {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Sync")]
 struct Syncing {
-    #[schemars(with = "ConnectionId")]
-    connection_id: String,
-    #[schemars(with = "ServiceName")]
-    project_id: String,
-    #[schemars(with = "Option<ServiceName>")]
-    service_id: Option<String>,
-    keyway_environment: Option<EnvironmentName>,
-    #[schemars(with = "Option<ServiceEnvironment>")]
-    provider_environment: Option<String>,
+    #[serde(flatten)]
+    place: Place,
     direction: Option<Way>,
     allow_delete: Option<bool>,
 }
@@ -169,18 +162,8 @@ async fn sync(ctx: Ctx) -> Answer {
         Way::Push => Direction::Push,
         Way::Pull => Direction::Pull,
     };
-    let place = Place {
-        connection_id: wanted.connection_id,
-        project_id: wanted.project_id,
-        service_id: wanted.service_id,
-        keyway_environment: wanted.keyway_environment,
-        provider_environment: wanted.provider_environment,
-    };
-    let request = SyncRequest {
-        place: place.named()?,
-        direction,
-        allow_delete: wanted.allow_delete.unwrap_or_default(),
-    };
+    let allow_delete = wanted.allow_delete.unwrap_or_default();
+    let request = SyncRequest { place: wanted.place.named()?, direction, allow_delete };
     let result = ctx.services().sync(ctx.actor()?, &ctx.repo()?, &request).await?;
     ctx.ok(&result)
 }

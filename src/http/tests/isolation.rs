@@ -98,16 +98,8 @@ struct World {
     made: Vec<(&'static str, String)>,
 }
 
-fn key() -> NewApiKey {
-    NewApiKey {
-        name: "stranger".to_owned(),
-        label: Label::Test,
-        scopes: Scope::ALL.into_iter().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    }
+fn unlimited() -> NewApiKey {
+    NewApiKey::unlimited("stranger", Scope::ALL.into_iter().collect())
 }
 
 impl World {
@@ -137,17 +129,7 @@ impl World {
     }
 
     async fn mint(&self, name: &AccountName, wanted: NewApiKey) -> String {
-        self.services.mint_token(name, wanted).await.unwrap().token.expose().to_owned()
-    }
-
-    async fn send(&self, line: &str, body: &str, token: Option<&str>) -> Reply {
-        let credential = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let length = body.len();
-        self.server
-            .ask(&format!(
-                "{line} HTTP/1.1\r\n{credential}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-            ))
-            .await
+        mint(&self.services, name, wanted).await
     }
 
     /// A rule's call on what is there, and the same on what is not.
@@ -168,7 +150,7 @@ impl World {
     async fn refusal(&self, calls: &[(String, String); 2], token: Option<&str>, who: &str) -> u16 {
         let mut answers = Vec::new();
         for (line, body) in calls {
-            let reply = self.send(line, body, token).await;
+            let reply = self.server.ask_as(token.unwrap_or_default(), line, body).await;
             answers.push((reply.status(), anonymous(&reply, line)));
         }
         assert_eq!(answers[0], answers[1], "{who}: {}", calls[0].0);
@@ -200,21 +182,24 @@ async fn worthless(world: &World) -> Vec<(&'static str, Option<String>)> {
     let dave = world.account("dave").await;
     let mut all = vec![("no credential", None), ("nonsense", Some("hunter2".to_owned()))];
     all.push(("no such key", Some(format!("kw_live_{}", "x".repeat(40)))));
-    let revoked = world.mint(&dave, key()).await;
-    let keys = world.send("GET /v1/api-keys", "", Some(&revoked)).await.json();
+    let revoked = world.mint(&dave, unlimited()).await;
+    let keys = world.server.ask_as(&revoked, "GET /v1/api-keys", "").await.json();
     let id = keys["data"]["keys"][0]["id"].as_str().unwrap().to_owned();
-    let gone = world.send(&format!("DELETE /v1/api-keys/{id}"), "", Some(&revoked)).await;
+    let gone = world.server.ask_as(&revoked, &format!("DELETE /v1/api-keys/{id}"), "").await;
     assert_eq!(gone.status(), 204);
     all.push(("revoked", Some(revoked)));
     let soon = || crate::base::Clock::now(&SystemClock).plus(Duration::from_millis(50));
     let end: Timestamp = soon();
-    let expired = world.mint(&dave, NewApiKey { expires_at: Some(end), ..key() }).await;
+    let expired = world.mint(&dave, NewApiKey { expires_at: Some(end), ..unlimited() }).await;
     while crate::base::Clock::now(&SystemClock) <= end {
         tokio::task::yield_now().await;
     }
     all.push(("expired", Some(expired)));
     let elsewhere = vec!["203.0.113.0/24".parse().unwrap()];
-    all.push(("wrong address", Some(world.mint(&dave, NewApiKey { allowed_ips: elsewhere, ..key() }).await)));
+    all.push((
+        "wrong address",
+        Some(world.mint(&dave, NewApiKey { allowed_ips: elsewhere, ..unlimited() }).await),
+    ));
     let request_id = RequestId::from_bytes([7; 16]);
     let origin = || {
         let address = IpAddr::from([127, 0, 0, 1]);
@@ -224,13 +209,13 @@ async fn worthless(world: &World) -> Vec<(&'static str, Option<String>)> {
     let form = PasswordSignIn { name: "dave".to_owned(), password, mark: None };
     let session = world.services.sign_in(form, origin()).await.unwrap().token;
     let text = session.expose().to_owned();
-    assert_eq!(world.send("GET /v1/users/me", "", Some(&text)).await.status(), 200);
+    assert_eq!(world.server.ask_as(&text, "GET /v1/users/me", "").await.status(), 200);
     world.services.sign_out(&session, origin()).await.unwrap();
     all.push(("signed out", Some(text.clone())));
     let (head, _) = text.rsplit_once('.').unwrap();
     all.push(("forged", Some(format!("{head}.{}", "A".repeat(43)))));
     let erin = world.account("erin").await;
-    all.push(("disabled", Some(world.mint(&erin, key()).await)));
+    all.push(("disabled", Some(world.mint(&erin, unlimited()).await)));
     world.services.set_account_disabled(erin, true).await.unwrap();
     all
 }
@@ -245,7 +230,7 @@ async fn without_a_good_credential_nothing_is_told() {
                 Some(Open(status)) => {
                     let (line, body) = &calls[0];
                     assert_eq!(
-                        world.send(line, body, token.as_deref()).await.status(),
+                        world.server.ask_as(token.as_deref().unwrap_or_default(), line, body).await.status(),
                         status,
                         "{who}: {call}"
                     );
@@ -261,10 +246,10 @@ async fn without_a_good_credential_nothing_is_told() {
 async fn what_is_somebody_else_s_is_as_if_it_were_not_there() {
     let world = World::new().await;
     let carol = world.account("carol").await;
-    let mut strangers = vec![("other user", world.mint(&carol, key()).await)];
+    let mut strangers = vec![("other user", world.mint(&carol, unlimited()).await)];
     // Alice's own key, for another of her repositories.
     world.server.data("POST /v1/vaults", Some(json!({"repoFullName": "acme/other"}))).await;
-    let other = NewApiKey { repositories: Some(vec![RepoName::parse("acme/other").unwrap()]), ..key() };
+    let other = NewApiKey { repositories: Some(vec![RepoName::parse("acme/other").unwrap()]), ..unlimited() };
     let alice = AccountName::parse("alice").unwrap();
     strangers.push(("other repository", world.mint(&alice, other).await));
     for (who, token) in strangers {
@@ -284,7 +269,7 @@ async fn what_is_somebody_else_s_is_as_if_it_were_not_there() {
                 }
                 Some(Own) => {
                     let (line, body) = &calls[0];
-                    let answer = world.send(line, body, Some(&token)).await.0;
+                    let answer = world.server.ask_as(&token, line, body).await.0;
                     assert!(
                         !answer.contains(THERE) && !answer.contains(&world.trashed),
                         "{who}: {call}: {answer}"
@@ -305,12 +290,12 @@ async fn a_missing_scope_is_refused_before_anything_is_looked_up() {
     for (call, route) in routes() {
         let Auth::Scoped(scope) = route.auth else { continue };
         let scopes = Scope::ALL.into_iter().filter(|other| *other != scope).collect();
-        let token = world.mint(&alice, NewApiKey { scopes, ..key() }).await;
+        let token = world.mint(&alice, NewApiKey { scopes, ..unlimited() }).await;
         let (_, _, place, body) = rules().find(|rule| rule.0 == call).unwrap();
         let calls = world.calls((&call, place, body));
         assert_eq!(world.refusal(&calls, Some(&token), scope.as_str()).await, 403, "{call}");
         let (line, body) = &calls[0];
-        let detail = world.send(line, body, Some(&token)).await.json()["detail"].to_string();
+        let detail = world.server.ask_as(&token, line, body).await.json()["detail"].to_string();
         assert!(detail.contains(scope.as_str()), "{call}: {detail}");
     }
     world.is_untouched().await;
@@ -320,7 +305,7 @@ async fn a_missing_scope_is_refused_before_anything_is_looked_up() {
 async fn a_lower_role_is_refused_and_told_so() {
     let world = World::new().await;
     let carol = world.account("carol").await;
-    let token = world.mint(&carol, key()).await;
+    let token = world.mint(&carol, unlimited()).await;
     for repo in [THERE, "acme/gone"] {
         world.services.grant_role(RepoName::parse(repo).unwrap(), carol.clone(), Role::Read).await.unwrap();
     }
@@ -330,7 +315,7 @@ async fn a_lower_role_is_refused_and_told_so() {
             continue;
         }
         let [(line, body), _] = world.calls((&call, place, body));
-        let reply = world.send(&line, &body, Some(&token)).await;
+        let reply = world.server.ask_as(&token, &line, &body).await;
         // A vault there is already is said to be there only to those who could make it.
         assert_eq!(reply.status(), 403, "{line}: {}", reply.0);
     }
@@ -343,10 +328,10 @@ async fn a_key_for_one_environment_opens_no_other() {
     let alice = AccountName::parse("alice").unwrap();
     let repositories = Some(vec![RepoName::parse(THERE).unwrap()]);
     let environments = Some(vec![EnvironmentName::parse("development").unwrap()]);
-    let token = world.mint(&alice, NewApiKey { repositories, environments, ..key() }).await;
+    let token = world.mint(&alice, NewApiKey { repositories, environments, ..unlimited() }).await;
     for &(call, need, place, body, success) in RULES {
         let [(line, body), _] = world.calls((call, place, body));
-        let reply = world.send(&line, &body, Some(&token)).await;
+        let reply = world.server.ask_as(&token, &line, &body).await;
         let expected: &[u16] = match need {
             super::permissions::Need::Role => &[success],
             // What is in the trash is shown to those who may restore it, and to others it is not there.

@@ -418,30 +418,11 @@ async fn add(services: &Services, name: &AccountName, scopes: &[Scope]) -> Strin
     key(services, name, scopes).await
 }
 
-async fn key(services: &Services, name: &AccountName, scopes: &[Scope]) -> String {
-    let wanted = NewApiKey {
-        name: "test".to_owned(),
-        label: Label::Test,
-        scopes: scopes.iter().copied().collect(),
-        expires_at: None,
-        allowed_ips: Vec::new(),
-        repositories: None,
-        environments: None,
-    };
-    services.mint_token(name, wanted).await.unwrap().token.expose().to_owned()
-}
-
-async fn ask_as(server: &Server, token: &str, line: &str, body: &str) -> Reply {
-    let shown = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
-    let head = format!("{line} HTTP/1.1\r\n{shown}Content-Type: application/json\r\n");
-    server.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await
-}
-
 /// Connects the account of `token` with the service that is played.
 async fn connect(server: &Server, token: &str) -> String {
     let body = r#"{"token":"good"}"#;
-    assert_eq!(ask_as(server, token, "POST /v1/integrations/play/connect", body).await.status(), 200);
-    let all = ask_as(server, token, "GET /v1/integrations/connections", "").await.json();
+    assert_eq!(server.ask_as(token, "POST /v1/integrations/play/connect", body).await.status(), 200);
+    let all = server.ask_as(token, "GET /v1/integrations/connections", "").await.json();
     all["data"]["connections"][0]["id"].as_str().unwrap().to_owned()
 }
 
@@ -477,22 +458,22 @@ async fn a_connection_is_there_for_its_owner_alone() {
     let connection = connect(&server, &token).await;
     for &(call, body, scope, to_others) in CONNECTIONS {
         let line = call.replace("{id}", &connection).replace("{provider}", "play");
-        assert_eq!(ask_as(&server, "", &line, body).await.status(), 401, "{line}");
-        let reply = ask_as(&server, &other, &line, body).await;
+        assert_eq!(server.ask_as("", &line, body).await.status(), 401, "{line}");
+        let reply = server.ask_as(&other, &line, body).await;
         assert_eq!(reply.status(), to_others, "{line}");
         assert!(!reply.0.contains(&connection) || to_others == 404, "{line}: {}", reply.0);
         let rest: Vec<Scope> = Scope::ALL.into_iter().filter(|one| *one != scope).collect();
         let lacking = key(&services, &carol, &rest).await;
-        assert_eq!(ask_as(&server, &lacking, &line, body).await.status(), 403, "{line}");
+        assert_eq!(server.ask_as(&lacking, &line, body).await.status(), 403, "{line}");
         let enough = key(&services, &carol, &[scope]).await;
-        let status = ask_as(&server, &enough, &line, body).await.status();
+        let status = server.ask_as(&enough, &line, body).await.status();
         assert_eq!(status, if call.starts_with("DELETE") { 204 } else { 200 }, "{line}");
     }
     // What was connected by others is not theirs to use on vaults of their own either.
     let mine = connect(&server, &token).await;
     let vault = r#"{"repoFullName":"dave/app"}"#;
-    assert_eq!(ask_as(&server, &other, "POST /v1/vaults", vault).await.status(), 201);
+    assert_eq!(server.ask_as(&other, "POST /v1/vaults", vault).await.status(), 201);
     let sync = format!(r#"{{"connectionId":"{mine}","projectId":"p1","keywayEnvironment":"staging"}}"#);
     let line = "POST /v1/integrations/vaults/dave/app/sync";
-    assert_eq!(ask_as(&server, &other, line, &sync).await.status(), 404);
+    assert_eq!(server.ask_as(&other, line, &sync).await.status(), 404);
 }
