@@ -146,6 +146,7 @@ enum Way {
     Pull,
 }
 
+/// What goes where.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Sync")]
