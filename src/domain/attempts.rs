@@ -72,8 +72,11 @@ impl Attempts {
         if all.len() > COUNTS_MAX {
             all.retain(|_, tries| now.since(tries.since) < WINDOW);
         }
-        if all.len() > COUNTS_MAX {
-            all.clear();
+        // Whoever fills the table with names that nobody has wipes out no count that is high.
+        let (room, mut low) = (if all.len() > COUNTS_MAX { COUNTS_MAX / 2 } else { COUNTS_MAX }, 1);
+        while all.len() > room {
+            all.retain(|_, tries| tries.number > low);
+            low *= 2;
         }
         let counts = attempt.counts();
         let wait = |(count, most): &(Count, u32)| {
@@ -104,8 +107,11 @@ impl Attempts {
     }
 }
 
+/// Where somebody calls from, as far as anybody can choose it.
+pub(super) type Neighbourhood = [u8; 8];
+
 /// An IPv4 address, or the /64 that an IPv6 subscriber gets.
-pub(super) fn neighbourhood(address: IpAddr) -> [u8; 8] {
+pub(super) fn neighbourhood(address: IpAddr) -> Neighbourhood {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
@@ -163,5 +169,20 @@ mod tests {
             (0..=PER_ACCOUNT).find(|&address| attempts.begin(&from(1, address, None), now).is_err());
         assert_eq!(refused, Some(PER_ACCOUNT));
         attempts.begin(&from(1, 1, Some(1)), now).unwrap();
+    }
+
+    #[test]
+    fn a_flood_of_made_up_names_wipes_out_no_count_of_many_tries() {
+        let (attempts, now) = (Attempts::default(), Timestamp::from_millis(0));
+        for address in 0..PER_ACCOUNT {
+            attempts.begin(&from(1, address, None), now).unwrap();
+        }
+        for number in 1_000..1_000 + u32::try_from(COUNTS_MAX).unwrap() {
+            let mut made_up = from(0, number, None);
+            made_up.account[..4].copy_from_slice(&number.to_be_bytes());
+            attempts.begin(&made_up, now).unwrap();
+        }
+        assert!(attempts.0.lock().unwrap().len() <= COUNTS_MAX + 3);
+        assert!(attempts.begin(&from(1, 999, None), now).is_err(), "it is still stopped");
     }
 }

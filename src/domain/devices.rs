@@ -3,6 +3,7 @@
 //! one and says yes or no. Both are kept as keyed hashes, and a yes is handed out once.
 
 use super::activity::entry;
+use super::attempts::{Neighbourhood, neighbourhood};
 use super::auth::check_still_good;
 use super::waiting::Waiting;
 use super::{Actor, Error, ErrorKind, Origin, Result, Services, SignedIn};
@@ -65,11 +66,11 @@ pub struct DeviceRequest {
 }
 
 /// The codes that are outstanding, and when each was last polled.
-pub(super) struct Devices(Waiting<Option<Timestamp>>);
+pub(super) struct Devices(Waiting<Neighbourhood, Option<Timestamp>>);
 
 impl Default for Devices {
     fn default() -> Self {
-        Self(Waiting::new(PER_ADDRESS))
+        Self(Waiting::new("sign-ins", PER_ADDRESS))
     }
 }
 
@@ -82,7 +83,7 @@ impl Devices {
         now: Timestamp,
         interval: Duration,
     ) -> Result<(), Duration> {
-        self.0.with(key, code.address, code.expires_at, |polled| {
+        self.0.with(key, neighbourhood(code.address), code.expires_at, |polled| {
             let wait = interval.saturating_sub(FORGIVEN);
             match polled.map(|last| now.since(last)) {
                 Some(passed) if passed < wait => Err(interval.saturating_sub(passed)),
@@ -106,7 +107,7 @@ impl Services {
         let device_code = SecretText::new(random::text(BASE62, DEVICE_CODE_CHARS));
         let (now, key) = (self.now(), self.device_key(&device_code));
         let expires_at = now.plus(expires_in);
-        self.0.devices.0.open(key, origin.address, now, expires_at)?;
+        self.0.devices.0.open(key, neighbourhood(origin.address), now, expires_at)?;
         let (address, user_agent) = (origin.address, origin.user_agent.clone());
         let services = self.clone();
         let made = self.store().write(move |view, batch| {

@@ -3,6 +3,7 @@
 //! began it.
 
 use super::activity::sign_in_entry;
+use super::attempts::{Neighbourhood, neighbourhood};
 use super::auth::recognised;
 use super::grants::put_grant;
 use super::permissions::forge_vault;
@@ -26,11 +27,11 @@ const CODE_FOR: Duration = Duration::from_secs(60);
 const PER_ADDRESS: usize = 200;
 
 /// Browsers that were sent to the forge and are not back.
-pub(super) struct Departures(Waiting<()>);
+pub(super) struct Departures(Waiting<Neighbourhood, ()>);
 
 impl Default for Departures {
     fn default() -> Self {
-        Self(Waiting::new(PER_ADDRESS))
+        Self(Waiting::new("sign-ins", PER_ADDRESS))
     }
 }
 
@@ -85,7 +86,7 @@ impl Services {
         let url = roles.forge().sign_in_url(&state, &pkce_challenge(&verifier));
         let (now, key) = (self.now(), self.state_key(&state));
         let expires_at = now.plus(PENDING_FOR);
-        self.0.departures.0.open(key, origin.address, now, expires_at)?;
+        self.0.departures.0.open(key, neighbourhood(origin.address), now, expires_at)?;
         let pending = PendingSignIn {
             browser: self.browser_key(browser),
             verifier,
@@ -129,17 +130,22 @@ impl Services {
         let explain = |error| self.explain(error, None);
         let issued = forge.exchange(code, &pending.verifier).await.map_err(explain)?;
         let person = forge.identify(&issued.token, true).await.map_err(explain)?;
-        let repositories = forge.repositories(&issued.token).await.map_err(explain)?;
+        let seen = forge.repositories(&issued.token).await.map_err(explain)?;
         let (user, _) = self.store().read(|view| recognised(view, person.clone(), self.now()))?;
         if let Some(reason) = self.turns_away(&user) {
             return Err(Error::forbidden(reason));
         }
-        if !self.store().read(|view| self.belongs_here(view, &repositories))? {
+        if !self.store().read(|view| self.belongs_here(view, &seen.repositories))? {
             let note = sign_in_entry(&user, &origin, self.now(), Action::SignInRefused);
             self.audit_refusal(note);
+            let more = if seen.withheld_by.is_empty() {
+                "ask its operator"
+            } else {
+                "repositories of organisations with a single sign-on were left out: sign in to it first, \
+                 then try again"
+            };
             return Err(Error::forbidden(format!(
-                "`{}` has no role on any vault of this server, and no repository it makes vaults for; \
-                 ask its operator",
+                "`{}` has no role on any vault of this server, and no repository it makes vaults for; {more}",
                 user.username()
             )));
         }

@@ -47,6 +47,16 @@ impl Repository {
     }
 }
 
+/// The repositories somebody has a part in, as far as the forge shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those it shows.
+    pub repositories: Vec<Repository>,
+    /// The numbers of the organisations whose repositories it leaves out, because they
+    /// want the token to be authorised for their single sign-on first.
+    pub withheld_by: Vec<u64>,
+}
+
 /// An answer that may be the one already known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<T> {
@@ -138,7 +148,7 @@ pub trait Forge: Send + Sync {
     ) -> Asking<'a, Reply<Option<Repository>>>;
 
     /// Every repository `token`'s user has a part in.
-    fn repositories<'a>(&'a self, token: &'a SecretText) -> Asking<'a, Vec<Repository>>;
+    fn repositories<'a>(&'a self, token: &'a SecretText) -> Asking<'a, Listing>;
 
     /// Whether our app is installed where `name` is.
     fn installation<'a>(&'a self, token: &'a SecretText, name: &'a RepoName) -> Asking<'a, Installation>;

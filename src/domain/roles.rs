@@ -3,7 +3,7 @@
 //! token's own limits hold; remembered under a keyed hash of it.
 
 use super::actor::{Credential, ForgeToken};
-use super::ports::{Affected, Forge, ForgeError, ForgeUser, Installation, Reply, Repository};
+use super::ports::{Affected, Forge, ForgeError, ForgeUser, Installation, Listing, Reply, Repository};
 use super::questions::{Freshness, Questions, Tally};
 use super::{Actor, Error, ErrorKind, Result, Services, Settings};
 use crate::base::meter::{self, Counters};
@@ -27,7 +27,7 @@ pub(super) struct Roles {
     forge: Arc<dyn Forge>,
     people: Questions<Tag, ForgeUser>,
     repositories: Questions<(Tag, String), Option<Repository>>,
-    listings: Questions<Tag, Arc<Vec<Repository>>>,
+    listings: Questions<Tag, Arc<Listing>>,
     /// Tokens the forge does not want to see before a certain time.
     paused: Mutex<HashMap<Tag, Instant>>,
     /// How questions were answered, by question and result.
@@ -74,7 +74,7 @@ pub(super) enum Reach {
     /// Nothing: this appliance itself gives the roles.
     Local(Namespaces),
     /// Those the actor has a part in.
-    Forge(Arc<Vec<Repository>>),
+    Forge(Arc<Listing>),
 }
 
 impl Reach {
@@ -83,9 +83,17 @@ impl Reach {
         match (self, vault.source) {
             (Self::Local(namespaces), _) => Standing::Local(*namespaces),
             (Self::Forge(all), Source::GitHub { repository_id }) => {
-                Standing::Forge(all.iter().find(|one| one.id == repository_id).cloned())
+                Standing::Forge(all.repositories.iter().find(|one| one.id == repository_id).cloned())
             }
             (Self::Forge(_), Source::Local { .. }) => Standing::Forge(None),
+        }
+    }
+
+    /// The organisations at the forge whose repositories it leaves out.
+    pub(super) fn withheld_by(&self) -> &[u64] {
+        match self {
+            Self::Local(_) => &[],
+            Self::Forge(all) => &all.withheld_by,
         }
     }
 }
@@ -134,7 +142,7 @@ impl Roles {
         self.unless_revoked(token, answer)
     }
 
-    async fn listing(&self, token: &ForgeToken) -> Result<Arc<Vec<Repository>>, ForgeError> {
+    async fn listing(&self, token: &ForgeToken) -> Result<Arc<Listing>, ForgeError> {
         let ask = async |_| {
             let all = self.unless_paused(token.tag, self.forge.repositories(&token.text)).await?;
             Ok(Reply::Fresh { value: Arc::new(all), validator: None })

@@ -4,7 +4,7 @@
 use super::devices::PolledDevice;
 use super::forge_sign_in::Destination;
 use super::ports::{
-    Affected, Asking, Forge, ForgeError, ForgeUser, Installation, IssuedTokens, Reply, Repository,
+    Affected, Asking, Forge, ForgeError, ForgeUser, Installation, IssuedTokens, Listing, Reply, Repository,
 };
 use super::retention_tests::SetClock;
 use super::sign_in::PasswordSignIn;
@@ -197,8 +197,8 @@ impl Forge for OneUser {
         ready(Ok(Reply::Fresh { value: Some(repository()), validator: None })).boxed()
     }
 
-    fn repositories<'a>(&'a self, _: &'a SecretText) -> Asking<'a, Vec<Repository>> {
-        ready(Ok(vec![repository()])).boxed()
+    fn repositories<'a>(&'a self, _: &'a SecretText) -> Asking<'a, Listing> {
+        ready(Ok(Listing { repositories: vec![repository()], withheld_by: Vec::new() })).boxed()
     }
 
     fn installation<'a>(&'a self, _: &'a SecretText, _: &'a RepoName) -> Asking<'a, Installation> {

@@ -81,7 +81,7 @@ impl Services {
     /// # Errors
     /// If the store fails, or the forge cannot be asked.
     pub async fn plan_usage(&self, actor: &Actor) -> Result<PlanUsage> {
-        let vaults = self.reachable_vaults(actor).await?;
+        let vaults = self.reachable_vaults(actor).await?.list;
         let providers = self.store().read(|view| providers(view, actor))?;
         let private = vaults.iter().filter(|(vault, _)| vault.private).count() as u64;
         let limits = PlanLimits {

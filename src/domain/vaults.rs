@@ -49,6 +49,16 @@ pub struct VaultSummary {
     pub updated_at: Timestamp,
 }
 
+/// What is in somebody's reach, as far as the forge shows it.
+#[derive(Clone, Debug)]
+pub struct InReach<T> {
+    /// Those that are.
+    pub list: T,
+    /// The numbers of the organisations at the forge that leave theirs out, because they
+    /// want the token to be authorised for their single sign-on first.
+    pub withheld_by: Vec<u64>,
+}
+
 /// The answer to making a vault.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -72,18 +82,20 @@ impl Services {
     ///
     /// # Errors
     /// If the store fails, or the forge cannot be asked.
-    pub async fn list_vaults(&self, actor: &Actor, page: Page) -> Result<Paged<VaultSummary>> {
-        let all = self.reachable_vaults(actor).await?;
-        Ok(page.cut(all).map(|(vault, role)| summary(&vault, role)))
+    pub async fn list_vaults(&self, actor: &Actor, page: Page) -> Result<InReach<Paged<VaultSummary>>> {
+        let InReach { list, withheld_by } = self.reachable_vaults(actor).await?;
+        Ok(InReach { list: page.cut(list).map(|(vault, role)| summary(&vault, role)), withheld_by })
     }
 
     /// Every vault the actor reaches, with their role, by name.
-    pub(super) async fn reachable_vaults(&self, actor: &Actor) -> Result<Vec<(Vault, Role)>> {
+    pub(super) async fn reachable_vaults(&self, actor: &Actor) -> Result<InReach<Vec<(Vault, Role)>>> {
         let reach = self.reach(actor).await?;
+        let withheld_by = reach.withheld_by().to_vec();
         let (services, actor) = (self.clone(), actor.clone());
         // An admin's list walks through all vaults; that is no work for an async thread.
         let walk = move || services.store().read(|view| reachable(view, &actor, &reach));
-        Ok(tokio::task::spawn_blocking(walk).await.map_err(Error::internal)??)
+        let list = tokio::task::spawn_blocking(walk).await.map_err(Error::internal)??;
+        Ok(InReach { list, withheld_by })
     }
 
     /// One vault.
@@ -270,7 +282,7 @@ pub(super) fn reachable(
     let mut add = |vault: Vault, role: Role| found.insert((vault.repo.folded(), vault.id), (vault, role));
     match reach {
         Reach::Forge(repositories) => {
-            for repository in repositories.iter() {
+            for repository in &repositories.repositories {
                 let Some(role) = repository.role() else { continue };
                 let vault = permissions::forge_vault(view, repository.id)?;
                 if let Some(vault) = vault.filter(|vault| actor.reaches(vault.id)) {

@@ -14,7 +14,8 @@ use hyper::{HeaderMap, StatusCode};
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, If-Match, If-None-Match, X-Request-ID");
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "ETag, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID",
+    "ETag, Location, Retry-After, X-GitHub-SSO, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, \
+     X-Request-ID",
 );
 /// How long a browser may remember a preflight, in seconds.
 const MAX_AGE_SECS: HeaderValue = HeaderValue::from_static("600");

@@ -3,11 +3,20 @@
 use super::problem::Problem;
 use super::request::Ctx;
 use crate::base::Paged;
+use crate::domain::vaults::InReach;
 use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
+use hyper::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use serde::Serialize;
+
+/// What a list leaves out, in the words of the forge's own header.
+const X_GITHUB_SSO: &str = "x-github-sso";
+pub(super) const WITHHELD: (&str, &str) = (
+    "X-GitHub-SSO",
+    "There if GitHub left repositories out: `partial-results; organizations=` and the numbers of the \
+     organisations that want the token to be authorised for their single sign-on first.",
+);
 
 /// The body of every answer: whole and in memory.
 pub type Body = Full<Bytes>;
@@ -82,6 +91,21 @@ impl Ctx {
             has_more: paged.has_more(),
         };
         self.envelope(StatusCode::OK, &paged.items, Some(pagination))
+    }
+
+    /// 200 with one page of what is in reach, and whether anything was left out.
+    ///
+    /// # Errors
+    /// If an item cannot be written as JSON.
+    pub fn list_in_reach<T: Serialize>(&self, seen: &InReach<Paged<T>>) -> Answer {
+        let mut response = self.list(&seen.list)?;
+        if !seen.withheld_by.is_empty() {
+            let numbers: Vec<String> = seen.withheld_by.iter().map(u64::to_string).collect();
+            let told = format!("partial-results; organizations={}", numbers.join(","));
+            let told = HeaderValue::try_from(told).map_err(Problem::internal)?;
+            response.headers_mut().insert(HeaderName::from_static(X_GITHUB_SSO), told);
+        }
+        Ok(response)
     }
 
     /// 201 with `data`.

@@ -332,7 +332,12 @@ fn in_words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "it took too long".to_owned(),
         ureq::Error::HostNotFound => UNKNOWN_NAME.to_owned(),
-        ureq::Error::Io(error) => format!("the connection failed ({})", error.kind()),
+        ureq::Error::Io(error) => {
+            match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(error) => format!("no trusted TLS connection ({error})"),
+                None => format!("the connection failed ({})", error.kind()),
+            }
+        }
         ureq::Error::BodyExceedsLimit(_) => "it answered with more than is read".to_owned(),
         ureq::Error::Rustls(error) => format!("no trusted TLS connection ({error})"),
         ureq::Error::Tls(error) => format!("no trusted TLS connection ({error})"),

@@ -216,7 +216,7 @@ fn done(ctx: &Ctx, title: &str, username: &str, connected: &Connected, redirect_
             @if let Some(team) = &there.team_name { " (team " (team) ")" }
             " is connected with the Keyway account " strong { (username) } "."
         }
-        @if redirect_uri.is_none() { p { "You can close this page." } }
+        @if redirect_uri.is_none() { (way_out(ctx)) }
     };
     let heading = format!("{title} is connected");
     let page = match redirect_uri {
@@ -253,7 +253,18 @@ async fn come_back(ctx: Ctx) -> Answer {
 }
 
 fn not_connected(ctx: &Ctx, outcome: Outcome, detail: &str) -> Answer {
-    refusal(ctx, outcome, "Not connected", detail, &html! { p { "You can close this page." } })
+    refusal(ctx, outcome, "Not connected", detail, &way_out(ctx))
+}
+
+/// Whoever came from our own page goes back there; a command line's is done with.
+fn way_out(ctx: &Ctx) -> Markup {
+    html! {
+        @if ctx.visitor().is_some() {
+            p { a href="/" { "Go to the start page" } }
+        } @else {
+            p { "You can close this page." }
+        }
+    }
 }
 
 /// The service's error codes (RFC 6749 §4.1.2.1), in words. What else it sends along is

@@ -121,6 +121,8 @@ fn where_nobody_is_asked_a_token_is_pasted() {
         press(&mut browser, &page, &service, &[("token", TOKEN)]).says(502, "cannot be used");
         // Somebody who is signed in needs no token in the address.
         let mut person = signed_in(&appliance, "admin", &appliance.password);
+        let home = person.open("/");
+        assert_eq!(home.link("Connect "), authorize(&service));
         let page = person.open(&authorize(&service));
         press(&mut person, &page, &service, &[("token", TOKEN)]).says(200, "is connected");
         // A program is told what to do instead, and gets the same page.
@@ -167,6 +169,23 @@ fn a_consent_belongs_to_one_browser_and_one_service_and_is_good_once() {
     let own = back.split("code=").nth(1).and_then(|rest| rest.split('&').next()).expect("a code");
     mine.open(&back.replace(own, code)).says(403, "expired or was used already");
     assert_eq!(connections(&appliance).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn so_many_are_on_their_way_and_no_more() {
+    let service = Service::railway();
+    let appliance = with_app(&service);
+    let mut browser = Browser::new(appliance.address());
+    let (own, alice) = (appliance.token.clone(), appliance.account("alice"));
+    let theirs = leave(&mut browser, &service, alice.token());
+    let mine: Vec<String> = (0..11).map(|_| leave(&mut browser, &service, &own)).collect();
+    let origin = browser.origin();
+    let mut come_back = |there: &String| browser.open(&service.agree(there, &origin));
+    // The eleventh took the place of the first, and of nobody else.
+    come_back(&mine[0]).says(400, "followed by too many others");
+    for there in [&mine[1], &mine[10], &theirs] {
+        come_back(there).says(200, "is connected");
+    }
 }
 
 #[test]

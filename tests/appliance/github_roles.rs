@@ -285,6 +285,30 @@ fn single_sign_on_is_explained_with_its_link() {
 }
 
 #[test]
+fn a_list_that_github_cut_for_single_sign_on_says_so() {
+    let github = acme();
+    github.repo(9, "umbrella/one", true, &[("alice", "admin")]);
+    let mut appliance = filled(&github, &[("KEYWAYD_IDENTITY__GITHUB__ROLE_CACHE_SECS", "0")]);
+    let alice = appliance.client("ghp_alice");
+    for path in ["/v1/vaults", "/v1/trash/vaults"] {
+        assert_eq!(alice.get(path).header("x-github-sso"), None, "{path}");
+    }
+    github.withhold(4711, "acme");
+    github.withhold(815, "umbrella");
+    for path in ["/v1/vaults", "/v1/trash/vaults"] {
+        let answer = alice.get(path);
+        assert_eq!(answer.ok(), json!([]), "{path}");
+        let told = answer.header("x-github-sso");
+        assert_eq!(told, Some("partial-results; organizations=815,4711"), "{path}");
+    }
+    alice.get(APP).ok();
+    let (_, log) = appliance.stop();
+    let log = log.text();
+    let line = log.lines().find(|line| line.contains("GitHub leaves repositories out of a list"));
+    assert!(line.is_some_and(|line| line.contains("organisations=2")), "{log}");
+}
+
+#[test]
 fn old_answers_count_for_as_long_as_the_operator_says() {
     let github = acme();
     let appliance = filled(

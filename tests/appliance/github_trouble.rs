@@ -352,6 +352,8 @@ fn an_enterprise_server_is_reached_through_the_company_s_proxy_and_by_its_own_au
     assert!(!asked.is_empty());
     let distrustful: Vec<_> =
         settings.iter().filter(|(name, _)| !name.contains("CA_FILE")).copied().collect();
-    appliance(&github, &distrustful).client("ghp_alice").get("/v1/users/me").refused(503);
+    let distrustful = appliance(&github, &distrustful);
+    distrustful.client("ghp_alice").get("/v1/users/me").refused(503);
     assert_eq!(github.asked(), Vec::<String>::new());
+    distrustful.log().wait_for("no trusted TLS connection").expect("the operator is told why");
 }

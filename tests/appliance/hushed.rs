@@ -5,6 +5,7 @@ use crate::device_flow::{poll, start, type_code};
 use crate::github_roles::{acme, appliance};
 use crate::github_sign_in::{leave, signed_in};
 use crate::harness::{Answer, Appliance, Browser, GitHub, Mood, Page, Request};
+use crate::metrics;
 use serde_json::{Value, json};
 
 const SITE: &str = "https://app.example";
@@ -63,6 +64,7 @@ fn nothing_that_opens_anything_is_logged_or_told() {
         &github,
         &[
             ("KEYWAYD_LOG__LEVEL", "trace"),
+            ("KEYWAYD_METRICS__LISTEN", "127.0.0.1:0"),
             ("KEYWAYD_SERVER__REDIRECT_ORIGINS", SITE),
             ("KEYWAYD_AUTH__DEVICE_POLL_SECS", "1"),
             ("KEYWAYD_IDENTITY__GITHUB__ROLE_CACHE_SECS", "0"),
@@ -83,12 +85,15 @@ fn nothing_that_opens_anything_is_logged_or_told() {
     let session = browsers(&appliance, &github, &mut seen);
     devices(&appliance, &mut seen);
     trouble(&appliance, &github, &session, &mut seen);
+    let numbers = metrics::page(metrics::door(&appliance));
     let (_, log) = appliance.stop();
     let log = log.text();
     for route in ["/v1/auth/token/exchange", "/v1/auth/callback", "/v1/auth/device/poll", "/login", "/device"]
     {
         assert!(log.contains(route), "{route} was not called:\n{log}");
+        assert!(numbers.contains(&format!("route=\"{route}\"")), "{route} is not counted:\n{numbers}");
     }
+    seen.is_nowhere_in(&numbers, "the numbers");
     seen.is_nowhere_in(&log, "the log");
     for answer in &seen.answers {
         seen.is_nowhere_in(answer, "an answer");

@@ -190,4 +190,22 @@ fn a_service_is_connected_by_consent_and_by_a_token() {
     browser.arrives("Fly.io is connected");
     let made = appliance.admin().get("/v1/integrations/connections").ok()["connections"].clone();
     assert_eq!((&made[0]["provider"], &made[1]["provider"]), (&json!("railway"), &json!("fly")));
+    // Whoever is signed in finds the way from the start page, and back to it.
+    browser.open(&at(&appliance, "/login"));
+    browser.write("#name", "admin");
+    browser.write("#password", &appliance.password);
+    browser.click("button");
+    assert_eq!(browser.heading(), "Signed in");
+    assert!(browser.text().contains("Connect Fly.io (one account is connected)"), "{}", browser.text());
+    assert!(!browser.text().contains("Vercel"), "it is not enabled: {}", browser.text());
+    look(&browser, "home-services");
+    browser.click("a[href=\"/v1/integrations/fly/authorize\"]");
+    assert_eq!(browser.heading(), "Connect Fly.io");
+    browser.write("#token", TOKEN);
+    browser.click("button");
+    browser.arrives("Fly.io is connected");
+    browser.click("main a");
+    assert_eq!(browser.heading(), "Signed in");
+    browser.click("a[href=\"/docs\"]");
+    assert_eq!(browser.url(), at(&appliance, "/docs"));
 }

@@ -1,7 +1,8 @@
 //! Connecting with a browser: people are sent to the service, say yes there, and come
 //! back with a code (OAuth 2.0, RFC 6749 §4.1; PKCE, RFC 7636). Being on the way is good
 //! for ten minutes, once, for one service, and for the browser that was sent: else
-//! somebody could have the account of another connected with their own.
+//! somebody could have the account of another connected with their own. Each user has a
+//! few on their way, so that nobody fills the store with what never comes back.
 
 use super::access::{require_scope, trial};
 use super::connections::{Connected, NewConnection, gone};
@@ -82,7 +83,7 @@ impl Services {
     /// # Errors
     /// Not found or conflict, when the service is unknown, not enabled or asks nobody;
     /// invalid, for a `redirect_uri` that is not allowed; forbidden, for an API key that
-    /// may not connect.
+    /// may not connect; rate limited, when too many of all users are under way.
     pub async fn begin_connecting(
         &self,
         actor: &Actor,
@@ -114,15 +115,22 @@ impl Services {
             expires_at: self.now().plus(PENDING_FOR),
         };
         let (key, actor) = (self.connecting_state(&state), actor.clone());
-        self.store()
+        let departures = &self.integrations().departures;
+        let given_up = departures.give_up_oldest(actor.user_id());
+        departures.open(key, actor.user_id(), self.now(), pending.expires_at)?;
+        let written: Result<()> = self
+            .store()
             .write(move |view, batch| {
                 check_still_good(view, &actor)?;
                 // Who comes back has to be found again.
                 remember(view, batch, &actor)?;
-                batch.put(&PENDING_CONNECTIONS, key, &pending)?;
-                Ok::<_, Error>(())
+                if let Some(key) = given_up {
+                    batch.delete(&PENDING_CONNECTIONS, key);
+                }
+                Ok(batch.put(&PENDING_CONNECTIONS, key, &pending)?)
             })
-            .await?;
+            .await;
+        written.inspect_err(|_| departures.close(&key))?;
         Ok(url)
     }
 
@@ -157,8 +165,8 @@ impl Services {
                 && pending.expires_at > self.now()
         });
         let pending = pending.ok_or_else(|| {
-            let detail = "this was not begun in this browser, has been used already or took longer than ten \
-                          minutes; begin again";
+            let detail = "this was not begun in this browser, has been used already, took longer than ten \
+                          minutes or was followed by too many others; begin again";
             Error::new(ErrorKind::Invalid, detail)
         })?;
         let user = self.store().read(|view| view.find(&USERS, pending.user))?;
@@ -196,6 +204,7 @@ impl Services {
     /// is of no more use.
     async fn take_connecting(&self, state: &str) -> Result<Option<PendingConnection>> {
         let key = self.connecting_state(state);
+        self.integrations().departures.close(&key);
         self.store()
             .write(move |view, batch| {
                 let pending = view.find(&PENDING_CONNECTIONS, key)?;

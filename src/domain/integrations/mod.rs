@@ -24,7 +24,9 @@ pub use projects::{AllProjects, BrokenConnection, ProjectSummary};
 pub use sync::{KeyFailure, Preview, SyncPlace, SyncRequest, SyncResult, SyncStats, SyncStatus, Synced};
 
 use super::ports::provider::{Profile, Provider};
+use super::waiting::Waiting;
 use super::{Error, Result};
+use crate::base::ids::UserId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -46,7 +48,12 @@ pub struct Integrations {
     budget: Duration,
     running: Locks,
     renewing: Locks,
+    /// Browsers that were sent to a service and are not back.
+    departures: Waiting<UserId, ()>,
 }
+
+/// Most connections of one user that are on their way; one more, and the oldest is given up.
+const DEPARTURES_MAX: usize = 10;
 
 /// A service as the list of services shows it.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -65,7 +72,8 @@ impl Integrations {
     /// `budget` on calling them.
     #[must_use]
     pub fn new(known: Vec<Integration>, budget: Duration) -> Self {
-        Self { known, budget, running: Locks::default(), renewing: Locks::default() }
+        let departures = Waiting::new("connections", DEPARTURES_MAX);
+        Self { known, budget, running: Locks::default(), renewing: Locks::default(), departures }
     }
 
     /// None at all.

@@ -8,6 +8,7 @@ use crate::base::{EnvironmentName, Page, Paged};
 use crate::domain::activity::entry;
 use crate::domain::gate::Change;
 use crate::domain::permissions::{Access, vault_lookup};
+use crate::domain::vaults::InReach;
 use crate::domain::{Actor, Error, ErrorKind, Result, Services};
 use crate::store::Span;
 use crate::store::records::Action;
@@ -50,8 +51,13 @@ impl Services {
     ///
     /// # Errors
     /// If the store fails, or the forge cannot be asked.
-    pub async fn list_trashed_vaults(&self, actor: &Actor, page: Page) -> Result<Paged<TrashedVault>> {
+    pub async fn list_trashed_vaults(
+        &self,
+        actor: &Actor,
+        page: Page,
+    ) -> Result<InReach<Paged<TrashedVault>>> {
         let reach = self.reach(actor).await?;
+        let withheld_by = reach.withheld_by().to_vec();
         let (services, actor) = (self.clone(), actor.clone());
         tokio::task::spawn_blocking(move || {
             let all = services.store().read(|view| {
@@ -75,13 +81,14 @@ impl Services {
                 Ok(vaults)
             })?;
             let (settings, now) = (services.settings(), services.now());
-            Ok(page.cut(all).map(|(deletion, vault)| TrashedVault {
+            let list = page.cut(all).map(|(deletion, vault)| TrashedVault {
                 id: vault.id,
                 repo_full_name: vault.repo.to_string(),
                 secret_count: vault.living().map(|info| u64::from(info.secret_count)).sum(),
                 environments: vault.living().map(|info| info.name.clone()).collect(),
                 stay: Stay::of(&deletion, settings, now),
-            }))
+            });
+            Ok(InReach { list, withheld_by })
         })
         .await
         .map_err(Error::internal)?

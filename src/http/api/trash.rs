@@ -9,7 +9,7 @@ use crate::domain::trash::{
 use crate::http::about::About;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
-use crate::http::respond::Answer;
+use crate::http::respond::{Answer, WITHHELD};
 use crate::http::router::{Handler, Route, Verb};
 
 const SECRETS: &str = "/v1/vaults/{owner}/{repo}/trash";
@@ -65,6 +65,7 @@ const PURGE_ENVIRONMENT: About = About::nothing("Destroy a deleted environment")
 
 const LIST_VAULTS: About = About::list::<TrashedVault>("List deleted vaults")
     .details("Latest first.")
+    .answers_with(&[WITHHELD])
     .leads(&[("id", "/data/0/id")]);
 const BACK_VAULT: About =
     About::data::<RestoredVault>("Restore a deleted vault").refuses(&[ProblemKind::Conflict]);
@@ -111,7 +112,7 @@ async fn purge_environment(ctx: Ctx) -> Answer {
 
 async fn vaults(ctx: Ctx) -> Answer {
     let trashed = ctx.services().list_trashed_vaults(ctx.actor()?, ctx.page()?).await?;
-    ctx.list(&trashed)
+    ctx.list_in_reach(&trashed)
 }
 
 async fn restore_vault(ctx: Ctx) -> Answer {

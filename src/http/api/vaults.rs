@@ -5,7 +5,7 @@ use crate::domain::vaults::{CreatedVault, VaultSummary};
 use crate::http::about::About;
 use crate::http::problem::ProblemKind;
 use crate::http::request::Ctx;
-use crate::http::respond::Answer;
+use crate::http::respond::{Answer, WITHHELD};
 use crate::http::router::{Route, Verb};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +27,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const LIST: About = About::list::<VaultSummary>("List the vaults in reach")
     .details("By `repoFullName`.")
+    .answers_with(&[WITHHELD])
     .leads(&[("owner", "/data/0/repoOwner"), ("repo", "/data/0/repoName")]);
 
 const CREATE: About = About::created::<CreatedVault>("Make a repository's vault")
@@ -41,7 +42,7 @@ const DELETE: About = About::nothing("Put a vault into the trash");
 
 async fn list(ctx: Ctx) -> Answer {
     let vaults = ctx.services().list_vaults(ctx.actor()?, ctx.page()?).await?;
-    ctx.list(&vaults)
+    ctx.list_in_reach(&vaults)
 }
 
 #[derive(Deserialize, JsonSchema)]

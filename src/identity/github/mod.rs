@@ -5,6 +5,7 @@
 //! - 404 means "not there" and "not for you" alike.
 //! - 403 can be a limit on requests, a single sign-on that is due, or a refusal; the
 //!   headers tell which.
+//! - A list leaves out what needs a single sign-on, with status 200; a header tells.
 //! - A renamed repository is a redirect to `/repositories/<number>`.
 //! - Logins are renamed and taken over by others; numbers stay.
 
@@ -14,12 +15,12 @@ mod sign_in;
 
 use crate::base::{RepoName, SecretText};
 use crate::domain::ports::{
-    Affected, Asking, Forge, ForgeError, ForgeUser, Installation, IssuedTokens, Reply, Repository,
+    Affected, Asking, Forge, ForgeError, ForgeUser, Installation, IssuedTokens, Listing, Reply, Repository,
 };
 use crate::outbound::{Call, Client, Reply as HttpReply};
 use answers::{EventBody, InstallationList, RepositoryBody, UserBody};
 use futures_util::FutureExt;
-use refusals::{or_error, unavailable};
+use refusals::{or_error, unavailable, withheld_by};
 use serde::de::DeserializeOwned;
 
 /// Repositories on one page of a list; GitHub's most.
@@ -144,19 +145,32 @@ impl GitHub {
         Ok(Reply::Fresh { value: body.into_repository(), validator })
     }
 
-    async fn all(&self, token: &SecretText) -> Result<Vec<Repository>, ForgeError> {
-        let mut url = self.api(&format!("/user/repos?per_page={PER_PAGE}&sort=full_name"));
-        let mut all = Vec::new();
+    async fn all(&self, token: &SecretText) -> Result<Listing, ForgeError> {
+        let mut next = Some(self.api(&format!("/user/repos?per_page={PER_PAGE}&sort=full_name")));
+        let mut all = Listing::default();
         for _ in 0..PAGES_MAX {
+            let Some(url) = next else { break };
             let reply = or_error(self.ask(token, url, None).await?)?;
             let page: Vec<RepositoryBody> = read(&reply)?;
-            all.extend(page.into_iter().filter_map(RepositoryBody::into_repository));
-            match reply.header("link").and_then(next_page).filter(|next| self.is_of_the_api(next)) {
-                Some(next) => url = next.to_owned(),
-                None => return Ok(all),
-            }
+            all.repositories.extend(page.into_iter().filter_map(RepositoryBody::into_repository));
+            all.withheld_by.extend(withheld_by(&reply));
+            let link = reply.header("link").and_then(next_page).filter(|next| self.is_of_the_api(next));
+            next = link.map(str::to_owned);
         }
-        tracing::warn!(read = all.len(), "somebody has more repositories at GitHub than are read");
+        if next.is_some() {
+            let read = all.repositories.len();
+            tracing::warn!(read, "somebody has more repositories at GitHub than are read");
+        }
+        // Each page says it anew.
+        all.withheld_by.sort_unstable();
+        all.withheld_by.dedup();
+        if !all.withheld_by.is_empty() {
+            let organisations = all.withheld_by.len();
+            tracing::info!(
+                organisations,
+                "GitHub leaves repositories out of a list: the token is not authorised for single sign-on"
+            );
+        }
         Ok(all)
     }
 
@@ -208,7 +222,7 @@ impl Forge for GitHub {
         self.one(token, name, known).boxed()
     }
 
-    fn repositories<'a>(&'a self, token: &'a SecretText) -> Asking<'a, Vec<Repository>> {
+    fn repositories<'a>(&'a self, token: &'a SecretText) -> Asking<'a, Listing> {
         self.all(token).boxed()
     }
 

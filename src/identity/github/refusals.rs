@@ -30,6 +30,15 @@ pub(super) fn unavailable(error: &CallError) -> ForgeError {
     ForgeError::Unavailable { retry_after: None, cause: error.to_string() }
 }
 
+/// The organisations that a list leaves out until the token is authorised for their
+/// single sign-on.
+pub(super) fn withheld_by(reply: &Reply) -> Vec<u64> {
+    let told = reply.header("x-github-sso").unwrap_or_default();
+    let Some(rest) = told.strip_prefix("partial-results") else { return Vec::new() };
+    let list = rest.split(';').find_map(|part| part.trim().strip_prefix("organizations="));
+    list.unwrap_or_default().split(',').filter_map(|number| number.trim().parse().ok()).collect()
+}
+
 fn refusal(reply: &Reply) -> ForgeError {
     if let Some(wait) = limit(reply) {
         let cause = "its limit of requests is reached".to_owned();

@@ -19,7 +19,7 @@ const PROBLEMS: [(u16, &str, &str); 12] = [
 ];
 
 /// Every header the appliance may send: one that is not listed here was let out by mistake.
-const HEADERS: [&str; 23] = [
+const HEADERS: [&str; 24] = [
     "access-control-allow-credentials",
     "access-control-allow-headers",
     "access-control-allow-methods",
@@ -40,6 +40,7 @@ const HEADERS: [&str; 23] = [
     "vary",
     "www-authenticate",
     "x-content-type-options",
+    "x-github-sso",
     "x-ratelimit-limit",
     "x-ratelimit-remaining",
     "x-ratelimit-reset",

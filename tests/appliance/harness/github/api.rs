@@ -60,8 +60,10 @@ pub(super) fn route(
             let page = fields(path.split_once('?').map_or("", |(_, query)| query))
                 .get("page")
                 .map_or(1, |page| page.parse().expect("a number"));
-            let mine: Vec<_> =
-                state.repos.iter().filter(|repo| repo.roles.contains_key(&login) && sees(repo)).collect();
+            let listed =
+                |repo: &&Repo| !state.withheld.iter().any(|(_, owner)| repo.name.starts_with(owner.as_str()));
+            let mine = state.repos.iter().filter(|repo| repo.roles.contains_key(&login) && sees(repo));
+            let mine: Vec<_> = mine.filter(listed).collect();
             // Two on a page, whatever was asked for: paging is what the test is about.
             let shown: Vec<_> = mine
                 .iter()
@@ -75,6 +77,11 @@ pub(super) fn route(
                     "Link",
                     format!("<{own}/api/v3/user/repos?per_page=2&page={}>; rel=\"next\"", page + 1),
                 ));
+            }
+            if !state.withheld.is_empty() {
+                let numbers: Vec<_> = state.withheld.iter().map(|(id, _)| id.to_string()).collect();
+                let told = format!("partial-results; organizations={}", numbers.join(","));
+                list.headers.push(("X-GitHub-SSO", told));
             }
             list
         }

@@ -85,6 +85,8 @@ struct State {
     held: bool,
     /// Answers that nothing has changed.
     unchanged: u32,
+    /// Organisations whose repositories are left out of lists: their numbers, and names.
+    withheld: Vec<(u64, String)>,
     /// Where the app is installed: its number there, and the owner.
     installed: Vec<(u64, String)>,
     expires_in: Option<u64>,
@@ -127,6 +129,7 @@ impl GitHub {
             sign_in_mood: Mood::Fine,
             held: false,
             unchanged: 0,
+            withheld: Vec::new(),
             installed: Vec::new(),
             expires_in: None,
             token_error: None,
@@ -197,6 +200,12 @@ impl GitHub {
     /// Installs the app where the repositories of `owner` are.
     pub(crate) fn install(&self, id: u64, owner: &str) {
         self.state().installed.push((id, owner.to_owned()));
+    }
+
+    /// From now on `owner`, the organisation of that number, wants every token to be authorised for its single
+    /// sign-on, which none is: its repositories are missing in lists.
+    pub(crate) fn withhold(&self, id: u64, owner: &str) {
+        self.state().withheld.push((id, format!("{owner}/")));
     }
 
     pub(crate) fn set_role(&self, repo: u64, login: &str, role: Option<&'static str>) {
