@@ -7,10 +7,12 @@
 
 mod api;
 mod description;
+mod door;
 
 use super::PATIENCE;
 use api::fields;
 use description::Description;
+use door::Door;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -99,6 +101,7 @@ struct State {
 /// What its threads share.
 struct Inside {
     url: String,
+    door: Door,
     description: Description,
     state: Mutex<State>,
     /// Told when it is asked something, and when it answers again.
@@ -116,7 +119,8 @@ pub(crate) struct GitHub {
 impl GitHub {
     pub(crate) fn start() -> Self {
         let server = Arc::new(Server::http("127.0.0.1:0").expect("a port is free"));
-        let url = format!("http://{}", server.server_addr());
+        let door = Door::to(server.server_addr().to_ip().expect("it listens on an address"));
+        let url = format!("http://{}", door.address);
         let state = Mutex::new(State {
             users: HashMap::new(),
             tokens: HashMap::new(),
@@ -137,7 +141,7 @@ impl GitHub {
             visitor: None,
         });
         let (description, changed) = (Description::find(), Condvar::new());
-        let inside = Arc::new(Inside { url: url.clone(), description, state, changed });
+        let inside = Arc::new(Inside { url: url.clone(), door, description, state, changed });
         let (doors, shared) = (Arc::clone(&server), Arc::clone(&inside));
         let worker = std::thread::spawn(move || {
             while let Ok(request) = doors.recv() {
@@ -333,6 +337,7 @@ fn answer(inside: &Inside, mut request: Request) {
     let mut body = String::new();
     let _ = request.as_reader().read_to_string(&mut body);
     let (method, url) = (request.method().clone(), request.url().to_owned());
+    let peer = *request.remote_addr().expect("it came by TCP");
     let header = |name: &str| {
         let found = request.headers().iter().find(|one| one.field.to_string().eq_ignore_ascii_case(name));
         found.map(|one| one.value.to_string()).unwrap_or_default()
@@ -359,8 +364,11 @@ fn answer(inside: &Inside, mut request: Request) {
             let made = api::route(inside, &mut state, &method, &url, &authorization, &body);
             unless_known(&mut state, made, &authorization, &known)
         }
-        Mood::Silent => return drop(request.into_writer()),
-        Mood::Truncated => return truncated(request),
+        Mood::Silent => return inside.door.hang_up(peer),
+        Mood::Truncated => {
+            inside.door.cut(peer);
+            return truncated(request);
+        }
         other => in_mood(&inside.url, other),
     };
     drop(state);
