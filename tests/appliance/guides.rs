@@ -18,27 +18,32 @@ enum Elsewhere {
 use Elsewhere::{Needs, Script};
 
 /// By page and the block's first line.
-static ELSEWHERE: [(&str, &str, Elsewhere); 8] = [
+static ELSEWHERE: [(&str, &str, Elsewhere); 9] = [
     ("README.md", "cargo run --release -- serve", Needs("a build of its own; `cargo test` is this")),
     (
         "packaging/docs/systemd.md",
         "install -m 755 keywayd /usr/bin/keywayd",
-        Script("machine", "dpkg -i /root/old.deb"),
+        Script("machine", "in_page 'install -m 755 keywayd /usr/bin/keywayd'"),
+    ),
+    (
+        "packaging/docs/systemd.md",
+        "systemctl stop keywayd.service",
+        Script("machine", "in_page 'systemctl stop keywayd.service'"),
     ),
     (
         "packaging/docs/systemd.md",
         "# /etc/letsencrypt/renewal-hooks/deploy/keywayd",
-        Script("machine", "install -m 640 -g keywayd"),
+        Script("machine", "in_page '# /etc/letsencrypt/renewal-hooks/deploy/keywayd'"),
     ),
     (
         "packaging/docs/systemd.md",
         "systemd-creds encrypt --name=keywayd-master-key /etc/keywayd/master.key /etc/keywayd/master.key.cred",
-        Needs("root and a running systemd"),
+        Script("machine", "in_page \"$sealing\""),
     ),
     (
         "packaging/docs/systemd.md",
         "systemctl stop keywayd.socket keywayd.service",
-        Needs("root and a running systemd"),
+        Script("machine", "in_page 'systemctl stop keywayd.socket keywayd.service'"),
     ),
     (
         "packaging/docs/clients.md",
