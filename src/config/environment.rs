@@ -15,19 +15,14 @@ use std::{
 const PREFIX: &str = "KEYWAYD_";
 /// Names the configuration file.
 pub(super) const CONFIG: &str = "KEYWAYD_CONFIG";
-/// Variables of the project's own tests, which the programs they start inherit:
-/// where published API descriptions lie, which `.env` readers to check against, and
-/// whether to rewrite files that are compared.
-const OF_TESTS: [&str; 3] = ["KEYWAYD_API_DESCRIPTIONS", "KEYWAYD_READERS", "KEYWAYD_UPDATE_GOLDEN"];
 
-/// The variables that start with `KEYWAYD_`, those of tests left out.
+/// The variables that start with `KEYWAYD_`.
 pub(super) struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
     pub(super) fn new(all: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let ours = all.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        let ours = ours.filter(|(name, _)| name.starts_with(PREFIX) && !OF_TESTS.contains(&name.as_str()));
-        Self(ours.collect())
+        Self(ours.filter(|(name, _)| name.starts_with(PREFIX)).collect())
     }
 
     /// The configuration file that the environment names.

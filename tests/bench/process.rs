@@ -36,6 +36,7 @@ impl Server {
         let log = dir.join("log");
         let begin = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_keywayd"))
+            .env_clear()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
             .env("KEYWAYD_MASTER_KEY__FILE", dir.join("master.key"))
