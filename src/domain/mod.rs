@@ -149,6 +149,20 @@ impl Services {
         }
     }
 
+    /// Why the appliance cannot serve reads and writes at this moment, in words for
+    /// operators; empty: it can.
+    #[must_use]
+    pub fn hindrances(&self) -> Vec<String> {
+        let mut hindrances = Vec::new();
+        if let Err(error) = self.health() {
+            hindrances.push(error.detail);
+        }
+        if self.store().is_full() {
+            hindrances.push("more writes are waiting than the disk can take".to_owned());
+        }
+        hindrances
+    }
+
     /// Writes what is still in memory and closes the store.
     pub async fn close(&self) {
         if let Err(error) = self.flush_usage().await {

@@ -14,6 +14,7 @@ use hyper::body::Bytes;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The front of the house: made once, shared by all connections.
@@ -25,6 +26,8 @@ pub struct Front {
     pub(super) limits: Option<Limits>,
     /// Handlers that run on whether or not their client stays.
     pub(super) mutations: TaskTracker,
+    /// Cancelled when the server takes no more connections.
+    pub(super) shut: CancellationToken,
     pub(super) requests: Requests,
     /// The page of numbers, for whoever asks at the door for it.
     pub(super) meters: Meters,
@@ -61,6 +64,7 @@ impl Front {
             table: Table::new(routes)?,
             limits: settings.rate_limits.as_ref().map(Limits::new),
             mutations: TaskTracker::new(),
+            shut: CancellationToken::new(),
             requests,
             meters,
             tables: routes.to_vec(),

@@ -79,6 +79,11 @@ impl Ctx {
         &self.front.services
     }
 
+    /// Whether the server takes no more connections.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.front.shut.is_cancelled()
+    }
+
     /// This room's settings.
     #[must_use]
     pub fn settings(&self) -> &HttpSettings {

@@ -63,7 +63,7 @@ pub async fn serve(
         places: Arc::new(Semaphore::new(front.settings.max_connections.min(Semaphore::MAX_PERMITS))),
         metrics_places: Arc::new(Semaphore::new(METRICS_CONNECTIONS)),
         connections: TaskTracker::new(),
-        shut: CancellationToken::new(),
+        shut: front.shut.clone(),
         halt: Halt::default(),
         front,
     });

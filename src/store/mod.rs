@@ -160,6 +160,12 @@ impl Store {
         self.queue.is_half_full()
     }
 
+    /// Whether the next write would be turned away.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
     /// Whether the store can serve.
     #[must_use]
     pub fn is_healthy(&self) -> bool {

@@ -88,6 +88,11 @@ impl Queue {
         self.lock().jobs.len() >= QUEUE_JOBS / 2
     }
 
+    /// Whether the next job would be turned away.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= QUEUE_JOBS
+    }
+
     /// Waits for work and takes what has gathered. `None`: closed and empty.
     pub(super) fn next_group(&self, answered: Answered) -> Option<Vec<Job>> {
         let called = Instant::now();
@@ -229,8 +234,9 @@ mod tests {
             queue.push(job(false)).unwrap();
         }
         assert!(matches!(queue.push(job(true)), Err(StoreError::Busy)));
-        assert!(queue.is_half_full());
+        assert!(queue.is_half_full() && queue.is_full());
         assert_eq!(size(queue.next_group(Answered::default())), Some(GROUP_JOBS));
+        assert!(!queue.is_full());
         queue.push(job(true)).unwrap();
     }
 }

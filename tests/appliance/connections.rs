@@ -246,6 +246,36 @@ fn stopping_finishes_what_is_under_way_and_takes_nothing_new() {
     assert_eq!(appliance.admin().content("acme/app", "local"), "LATE=but whole\n");
 }
 
+/// Nobody sends new clients to a server that is about to go; nor is it started anew for that.
+#[test]
+fn a_server_that_stops_is_healthy_and_not_ready() {
+    let mut appliance = Appliance::start();
+    let address = appliance.address();
+    let mut wires = ["/ready", "/health"].map(|target| {
+        let mut wire = appliance.wire();
+        wire.say(format!("GET {target} HTTP/1.1\r\nHost: x\r\n"));
+        (wire, target)
+    });
+    // Who came later is served, so those before are in the house.
+    assert_eq!(appliance.stranger().get("/ready").status, 200);
+    appliance.terminate();
+    let deadline = Instant::now() + PATIENCE;
+    while Wire::connect(address).is_ok() {
+        assert!(Instant::now() < deadline, "it still listens");
+    }
+    let [ready, health] = &mut wires;
+    let answer = |(wire, target): &mut (Wire, &'static str)| {
+        wire.say("\r\n");
+        let answer = wire.answer_to("GET", target).expect("an answer");
+        answer.check();
+        answer
+    };
+    let refused = answer(ready).refused(503);
+    assert_eq!(refused["detail"], "the server is stopping");
+    assert_eq!(answer(health).status, 200);
+    assert!(appliance.ended().0.success());
+}
+
 #[test]
 fn stopping_under_load_loses_nothing_that_was_acknowledged() {
     let mut appliance = with_vault(&[]);

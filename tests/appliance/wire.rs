@@ -271,6 +271,7 @@ fn other_methods_are_told_those_that_are_there() {
     for (target, allowed) in [
         ("/health", "GET, HEAD, OPTIONS"),
         ("/v1/health", "GET, HEAD, OPTIONS"),
+        ("/ready", "GET, HEAD, OPTIONS"),
         ("/v1/users/me", "GET, HEAD, OPTIONS"),
         ("/v1/vaults", "GET, HEAD, POST, OPTIONS"),
         ("/v1/vaults/acme/app", "GET, HEAD, DELETE, OPTIONS"),
@@ -398,7 +399,7 @@ fn a_client_s_own_request_id_is_kept_if_it_is_a_uuid() {
 #[test]
 fn head_is_get_without_the_body() {
     let (appliance, admin) = with_vault();
-    for target in ["/health", "/v1/health", "/v1/users/me", "/v1/vaults", "/v1/nothing", "/v1/vaults/a/b"] {
+    for target in ["/health", "/ready", "/v1/users/me", "/v1/vaults", "/v1/nothing", "/v1/vaults/a/b"] {
         let (head, get) = (admin.send(&Request::new("HEAD", target)), admin.get(target));
         assert_eq!(head.status, get.status, "{target}");
         assert_eq!(head.header("content-type"), get.header("content-type"), "{target}");
@@ -409,11 +410,11 @@ fn head_is_get_without_the_body() {
 #[test]
 fn health_is_told_to_everybody() {
     let (appliance, _admin) = with_vault();
-    for target in ["/health", "/v1/health"] {
+    for (target, status) in [("/health", "healthy"), ("/v1/health", "healthy"), ("/ready", "ready")] {
         let answer = appliance.stranger().get(target);
         assert_eq!(answer.status, 200);
         let health = answer.json();
-        assert_eq!(health["status"], "healthy");
+        assert_eq!(health["status"], status);
         assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
         // And a bad credential does not matter where none is asked for.
         assert_eq!(appliance.client("nonsense").get(target).status, 200);

@@ -123,7 +123,7 @@ fn tag(path: &str) -> &str {
         (Some("v1"), Some("vaults")) => words.nth(2).unwrap_or("vaults"),
         (Some("v1"), Some("openapi.json")) => "description",
         (Some("v1"), Some(word)) => word,
-        (Some("health"), None) => "health",
+        (Some("health" | "ready"), None) => "health",
         _ => "pages",
     }
 }

@@ -214,7 +214,11 @@ fn the_table_of_the_api_is_sound() {
     let table = super::super::router::Table::new(super::super::routes());
     assert!(table.is_ok(), "{table:?}");
     for route in super::super::routes().iter().copied().flatten() {
-        assert!(route.path.starts_with("/v1/") || route.path == "/health", "{}", route.path);
+        assert!(
+            route.path.starts_with("/v1/") || ["/health", "/ready"].contains(&route.path),
+            "{}",
+            route.path
+        );
         assert!(route.verb != Verb::Get || route.body == BodyRule::Standard, "{}", route.path);
         if matches!(route.auth, Auth::Scoped(Scope::ReadSecrets)) {
             assert_eq!(route.verb, Verb::Get, "{}", route.path);

@@ -47,6 +47,21 @@ async fn health_is_bare_and_open() {
 }
 
 #[tokio::test]
+async fn whoever_cannot_write_is_neither_healthy_nor_ready() {
+    let front = front(|_| {});
+    let server = Server::of(Arc::clone(&front)).await;
+    let ready = server.get("/ready").await;
+    assert_eq!(ready.json(), json!({"status": "ready", "version": env!("CARGO_PKG_VERSION")}));
+    front.services.close().await;
+    for path in ["/health", "/ready"] {
+        let refused = server.get(path).await;
+        assert_eq!((refused.status(), refused.header("retry-after").is_some()), (503, true), "{path}");
+        let detail = refused.json()["detail"].to_string();
+        assert!(detail.contains("the store cannot serve"), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
 async fn repository_ids_are_told_to_nobody_and_everything_is_installed() {
     let server = Server::start(|_| {}).await;
     let reply = server.get("/v1/github/repo-ids?repo=acme/app").await;

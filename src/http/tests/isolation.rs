@@ -31,6 +31,7 @@ const SYNC_BODY: &str = r#"{"connectionId":"<id>","projectId":"p","providerEnvir
 const OTHERS: &[(&str, Kind, &str, &str)] = &[
     ("GET /health", Open(200), "", ""),
     ("GET /v1/health", Open(200), "", ""),
+    ("GET /ready", Open(200), "", ""),
     ("GET /v1/openapi.json", Open(200), "", ""),
     ("POST /v1/auth/device/start", Open(200), "", ""),
     ("POST /v1/auth/device/poll", Open(200), "", r#"{"deviceCode":"<id>"}"#),

@@ -28,6 +28,7 @@ pub(super) enum Need {
 const ELSEWHERE: &[&str] = &[
     "/health",
     "/v1/health",
+    "/ready",
     "/v1/openapi.json",
     "/v1/users/",
     "/v1/api-keys",

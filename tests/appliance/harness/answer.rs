@@ -137,6 +137,8 @@ impl Answer {
             self.check_problem(path);
         } else if path.ends_with("/health") {
             assert_eq!(self.json()["status"], "healthy", "{}", self.show());
+        } else if path == "/ready" {
+            assert_eq!(self.json()["status"], "ready", "{}", self.show());
         } else if path == "/v1/openapi.json" {
             assert_eq!(self.json()["openapi"], "3.1.0", "{}", self.show());
         } else {
