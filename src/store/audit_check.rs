@@ -76,6 +76,18 @@ impl<'a> Walk<'a> {
         Ok(Self { view, last: base, last_at: None, checkpoint: None, seen: false })
     }
 
+    /// Behind `last`, up to which an earlier state was looked at. Its oldest entries may
+    /// have been let go since, and those after it with them.
+    pub(super) fn go_on(view: View<'a>, last: Head) -> Result<Self, StoreError> {
+        let begin = Self::begin(view)?;
+        Ok(if begin.last.sequence > last.sequence { begin } else { Self { last, ..begin } })
+    }
+
+    /// The entry it has come to.
+    pub(super) const fn last(&self) -> Head {
+        self.last
+    }
+
     /// Whether the log ends here.
     pub(super) fn end(&self) -> Result<(), AuditFault> {
         let head = read_mark(self.view, HEAD).map_err(|error| AuditFault::of("end", &error))?;

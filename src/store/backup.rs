@@ -59,13 +59,14 @@ impl Store {
         Ok(made)
     }
 
-    /// Looks at every record of the present state. Takes its time: for a thread of its own.
+    /// Looks at every record, while others go on reading and writing. Takes its time: for
+    /// a thread of its own.
     ///
     /// # Errors
     /// If there is no snapshot to be had, or the work is called off; what is damaged is
     /// a finding.
     pub fn verify(&self, pace: &Pace) -> Result<Findings, StoreError> {
-        walk(&self.latest.snapshot(), pace)
+        walk(&|| Ok(self.latest.snapshot()), pace)
     }
 }
 
@@ -115,7 +116,8 @@ impl BackupFile {
         if !findings.is_sound() {
             return Ok(findings);
         }
-        Ok(walk(&self.snapshot()?, pace)?)
+        let snapshot = Arc::new(self.snapshot()?);
+        Ok(walk(&|| Ok(Arc::clone(&snapshot)), pace)?)
     }
 
     /// Reads from the file.
@@ -208,7 +210,8 @@ fn copied(
     let keyring = Arc::clone(snapshot.keyring());
     // As long as it is held no page is used again, and a busy database grows with every commit.
     drop(snapshot);
-    let findings = walk(&Snapshot::of(&database, keyring)?, pace)?;
+    let there = Arc::new(Snapshot::of(&database, keyring)?);
+    let findings = walk(&|| Ok(Arc::clone(&there)), pace)?;
     if !findings.is_sound() {
         return Err(FileError::Unsound { path: copied.file.path().to_owned(), findings });
     }

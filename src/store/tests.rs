@@ -11,7 +11,7 @@ use crate::base::{AccountName, Timestamp};
 use crate::crypto::{MasterKey, MasterSecret};
 use redb::backends::InMemoryBackend;
 
-fn user(number: u64) -> User {
+pub(super) fn user(number: u64) -> User {
     User {
         id: UserId::new(Timestamp::from_millis(number)),
         account: Account::Local { name: AccountName::parse("alice").unwrap(), password: None, admin: false },

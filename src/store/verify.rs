@@ -5,7 +5,7 @@
 mod references;
 
 use super::StoreError;
-use super::audit::MAC_BYTES;
+use super::audit::{Head, MAC_BYTES};
 use super::audit_check::Walk;
 use super::engine::{Snapshot, Tables};
 use super::keys::Span;
@@ -16,10 +16,18 @@ use crate::base::ids::VaultId;
 use crate::base::panics;
 use references::{Must, References};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// For how long one state is held. While it is, no page of it is used again, and a busy
+/// database grows with every commit.
+const HOLD: Duration = Duration::from_secs(2);
 /// Most problems that are told one by one.
 const PROBLEMS_TOLD: usize = 100;
+
+/// Tells the present state.
+pub(super) type State<'a> = &'a dyn Fn() -> Result<Arc<Snapshot>, StoreError>;
 
 /// What looking at every record found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,44 +65,70 @@ impl Findings {
     }
 }
 
-/// Looks at every record of the snapshot.
+/// Looks at every record of the present state, which `state` tells: it is asked again
+/// and again, so that no state is held for long. Each record is held against the state
+/// it was found in.
 ///
 /// # Errors
-/// Only if the work was called off; what is damaged is a finding.
-pub(super) fn walk(snapshot: &Snapshot, pace: &Pace) -> Result<Findings, StoreError> {
-    let view = snapshot.view();
+/// Only if there is no state, or the work was called off; what is damaged is a finding.
+pub(super) fn walk(state: State<'_>, pace: &Pace) -> Result<Findings, StoreError> {
+    walk_holding(HOLD, state, pace)
+}
+
+fn walk_holding(hold: Duration, state: State<'_>, pace: &Pace) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
-    let tables = match tables_of(snapshot, &mut findings) {
+    let first = state()?;
+    let tables = match tables_of(&first, &mut findings) {
         Ok(tables) => tables,
         Err(error) => {
             findings.note(format!("the list of tables cannot be read: {error}"));
             return Ok(findings);
         }
     };
-    let total = snapshot.count(tables.iter().map(|sheet| sheet.name)).unwrap_or(0);
+    let total = first.count(tables.iter().map(|sheet| sheet.name)).unwrap_or(0);
+    drop(first);
     let mut stretch = pace.begin("verifying", total);
     let references = References::all();
     for sheet in tables {
-        let mut look = TableLook {
-            view,
-            snapshot,
-            sheet,
-            references: &references,
-            findings: &mut findings,
-            seal: None,
-            purged: false,
-            chain: None,
-        };
-        // Over pages that it cannot have written the engine panics.
-        match panics::caught(|| look.run(&mut stretch)) {
-            Some(Ok(())) => {}
-            Some(Err(StoreError::Stopped)) => return Err(StoreError::Stopped),
-            Some(Err(error)) => findings.note(format!("table `{}` cannot be read: {error}", sheet.name)),
-            None => findings.note(format!("table `{}` cannot be read: its pages are damaged", sheet.name)),
+        let mut place = Place::Begin;
+        while !matches!(place, Place::End) {
+            let snapshot = state()?;
+            let mut look = TableLook {
+                view: snapshot.view(),
+                snapshot: &snapshot,
+                sheet,
+                references: &references,
+                findings: &mut findings,
+                seal: None,
+                purged: false,
+                chain: None,
+            };
+            let until = Instant::now() + hold;
+            // Over pages that it cannot have written the engine panics.
+            place = match panics::caught(|| look.run(&place, until, &mut stretch)) {
+                Some(Ok(next)) => next,
+                Some(Err(StoreError::Stopped)) => return Err(StoreError::Stopped),
+                Some(Err(error)) => {
+                    findings.note(format!("table `{}` cannot be read: {error}", sheet.name));
+                    Place::End
+                }
+                None => {
+                    findings.note(format!("table `{}` cannot be read: its pages are damaged", sheet.name));
+                    Place::End
+                }
+            };
         }
     }
     stretch.finish();
     Ok(findings)
+}
+
+/// How far the look at a table has come.
+enum Place {
+    Begin,
+    /// Behind this key. In the audit log, with the chain up to it as long as it is whole.
+    Behind(Vec<u8>, Option<Head>),
+    End,
 }
 
 /// The tables that are there; a missing and an unknown one is a finding.
@@ -131,12 +165,20 @@ struct TableLook<'a> {
 }
 
 impl TableLook<'_> {
-    fn run(&mut self, stretch: &mut Stretch<'_>) -> Result<(), StoreError> {
+    /// Goes on from `place` until the table or the time ends.
+    fn run(&mut self, place: &Place, until: Instant, stretch: &mut Stretch<'_>) -> Result<Place, StoreError> {
         let (snapshot, name) = (self.snapshot, self.sheet.name);
-        if name == AUDIT.name {
-            self.chain = Some(Walk::begin(self.view)?);
+        let mut span = Span::all();
+        match place {
+            Place::Behind(key, chain) => {
+                span.from = Bound::Excluded(key.clone());
+                self.chain = chain.map(|last| Walk::go_on(self.view, last)).transpose()?;
+            }
+            _ if name == AUDIT.name => self.chain = Some(Walk::begin(self.view)?),
+            _ => {}
         }
-        snapshot.scan(name, &Span::all(), &mut |key, value| {
+        let mut next = Place::End;
+        snapshot.scan(name, &span, &mut |key, value| {
             self.findings.records += 1;
             match self.record(key, value) {
                 Ok(()) => {}
@@ -148,12 +190,17 @@ impl TableLook<'_> {
                 self.chain = None;
             }
             stretch.did(1)?;
-            Ok(ControlFlow::Continue(()))
+            if Instant::now() < until {
+                return Ok(ControlFlow::Continue(()));
+            }
+            next = Place::Behind(key.to_vec(), self.chain.as_ref().map(Walk::last));
+            Ok(ControlFlow::Break(()))
         })?;
-        if let Some(fault) = self.chain.as_ref().and_then(|chain| chain.end().err()) {
+        let ended = matches!(next, Place::End);
+        if let Some(fault) = self.chain.as_ref().filter(|_| ended).and_then(|chain| chain.end().err()) {
             self.findings.note(format!("the audit log: {fault}"));
         }
-        Ok(())
+        Ok(next)
     }
 
     fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
@@ -203,4 +250,35 @@ impl TableLook<'_> {
 /// The beginning of a table key: ids and keyed hashes, which give nothing away.
 fn hex(key: &[u8]) -> String {
     key.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::{PROGRESS, USERS};
+    use super::super::tests::user;
+    use super::super::{Store, Watch};
+    use super::*;
+    use std::cell::Cell;
+
+    /// With another state for every record, each with one more record than the one before.
+    #[test]
+    fn a_state_is_held_no_longer_than_it_should_and_what_is_written_meanwhile_is_no_problem() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let store = Store::in_memory();
+        for number in 1..=20 {
+            let one = user(number);
+            runtime.block_on(store.write(move |_, batch| batch.put(&USERS, one.id, &one))).unwrap();
+        }
+        let states = Cell::new(0);
+        let state = || {
+            let number = states.replace(states.get() + 1);
+            if number < 40 {
+                runtime.block_on(store.write(move |_, batch| batch.put(&PROGRESS, number, &1)))?;
+            }
+            Ok(store.latest.snapshot())
+        };
+        let findings = walk_holding(Duration::ZERO, &state, &Watch::nobody().at_full_speed()).unwrap();
+        assert_eq!(findings.problems, Vec::<String>::new());
+        assert!(findings.records >= 20 && states.get() > findings.records, "{} states", states.get());
+    }
 }
