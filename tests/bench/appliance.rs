@@ -9,8 +9,10 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
 
+mod backups;
 mod bare;
 mod costs;
+mod endurance;
 mod fill;
 mod load;
 mod machine;
@@ -36,10 +38,13 @@ struct Plan {
     dir: PathBuf,
     /// Puts on this load alone, for a profiler to look at.
     only: Option<String>,
+    /// Puts on mixed load for so long, and nothing else.
+    minutes: Option<u32>,
 }
 
 const USAGE: &str = "\
-cargo bench --bench appliance -- [--rounds 5] [--millis 1500] [--vaults 100000] [--dir PATH] [--only LOAD]";
+cargo bench --bench appliance -- [--rounds 5] [--millis 1500] [--vaults 100000] [--dir PATH] [--only LOAD] \
+[--minutes 30]";
 
 fn main() -> Outcome<()> {
     let mut words = std::env::args().skip(1).peekable();
@@ -48,7 +53,10 @@ fn main() -> Outcome<()> {
     }
     let plan = plan(words)?;
     std::fs::create_dir_all(&plan.dir)?;
-    let outcome = measure::all(&plan);
+    let outcome = match plan.minutes {
+        Some(minutes) => endurance::run(&plan, minutes).map(|()| None),
+        None => measure::all(&plan),
+    };
     std::fs::remove_dir_all(&plan.dir)?;
     if let Some(results) = outcome? {
         table::print(&results);
@@ -58,8 +66,8 @@ fn main() -> Outcome<()> {
 
 fn plan(mut words: impl Iterator<Item = String>) -> Outcome<Plan> {
     let here = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut plan =
-        Plan { rounds: 5, slice: Duration::from_millis(1_500), vaults: 100_000, dir: here, only: None };
+    let slice = Duration::from_millis(1_500);
+    let mut plan = Plan { rounds: 5, slice, vaults: 100_000, dir: here, only: None, minutes: None };
     while let Some(word) = words.next() {
         if word == "--bench" {
             // `cargo bench` says so to every program.
@@ -70,6 +78,7 @@ fn plan(mut words: impl Iterator<Item = String>) -> Outcome<Plan> {
             "--rounds" => plan.rounds = value.parse()?,
             "--millis" => plan.slice = Duration::from_millis(value.parse()?),
             "--vaults" => plan.vaults = value.parse()?,
+            "--minutes" => plan.minutes = Some(value.parse()?),
             "--only" => plan.only = Some(value),
             "--dir" => plan.dir = value.into(),
             _ => return Err(USAGE.into()),

@@ -70,6 +70,19 @@ pub(crate) fn make(path: &Path, vaults: usize) -> Outcome<String> {
     })
 }
 
+/// Adds people with a password to a data directory that nobody serves.
+pub(crate) fn add_accounts(path: &Path, names: impl Iterator<Item = String>, password: &str) -> Outcome<()> {
+    let services = open(path)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        for name in names {
+            let password = Some(SecretText::new(password.to_owned()));
+            services.add_account(AccountName::parse(&name)?, false, password).await?;
+        }
+        services.close().await;
+        Ok(())
+    })
+}
+
 /// Opens a data directory that nobody serves.
 pub(crate) fn open(path: &Path) -> Outcome<Services> {
     let dir = DataDir::at(path.to_owned());

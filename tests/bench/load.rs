@@ -41,6 +41,11 @@ impl Call {
         Self { bytes: [head.as_bytes(), body.as_bytes()].concat(), stamps }
     }
 
+    /// The whole request.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn stamp(&mut self) {
         if !self.stamps.is_empty() {
             let stamp = format!("{:010}", STAMPS.fetch_add(1, Ordering::Relaxed));
@@ -109,27 +114,78 @@ pub(crate) fn once(address: SocketAddr, call: &Call) -> Outcome<Vec<u8>> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut client = Client::connect(address, Arc::new([call.clone()]), 0, 1).await?;
         client.call(0).await?;
-        Ok(client.answer)
+        Ok(client.line.answer)
     })
 }
 
-struct Client {
+/// A connection, and the last answer that came over it.
+pub(crate) struct Line {
     socket: TcpStream,
+    pub(crate) answer: Vec<u8>,
+}
+
+impl Line {
+    pub(crate) async fn connect(address: SocketAddr) -> Outcome<Self> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, answer: Vec::with_capacity(64 << 10) })
+    }
+
+    /// Sends a request and takes in the whole answer.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Outcome<()> {
+        self.socket.write_all(request).await?;
+        self.answer.clear();
+        loop {
+            if self.socket.read_buf(&mut self.answer).await? == 0 {
+                return Err("the server hung up".into());
+            }
+            let Some(start) = body_start(&self.answer) else { continue };
+            if self.answer.len() == start + content_length(&self.answer[..start])? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Holds the answer to `status`.
+    pub(crate) fn expect(&self, status: u16) -> Outcome<()> {
+        if self.answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()) {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&self.answer).into())
+        }
+    }
+}
+
+/// Numbers without an order: Knuth's MMIX generator, whose high bits are good enough.
+pub(crate) struct Dice(usize);
+
+impl Dice {
+    pub(crate) const fn new(seed: usize) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+struct Client {
+    line: Line,
     calls: Vec<Call>,
-    state: usize,
-    answer: Vec<u8>,
+    dice: Dice,
 }
 
 impl Client {
     /// The client with this number; those of one load do not share calls if there are enough.
     async fn connect(address: SocketAddr, calls: Arc<[Call]>, number: usize, of: usize) -> Outcome<Self> {
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
+        let line = Line::connect(address).await?;
         let mut own: Vec<Call> = calls.iter().skip(number).step_by(of).cloned().collect();
         if own.is_empty() {
             own.push(calls[number % calls.len()].clone());
         }
-        Ok(Self { socket, calls: own, state: number, answer: Vec::with_capacity(64 << 10) })
+        Ok(Self { line, calls: own, dice: Dice::new(number) })
     }
 
     async fn call_until(mut self, end: Instant) -> Outcome<Vec<Duration>> {
@@ -139,10 +195,8 @@ impl Client {
             if begin >= end {
                 return Ok(latencies);
             }
-            // Knuth's MMIX generator; its high bits are good enough.
-            self.state =
-                self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            self.call((self.state >> 33) % self.calls.len()).await?;
+            let which = self.dice.below(self.calls.len());
+            self.call(which).await?;
             latencies.push(begin.elapsed());
         }
     }
@@ -150,22 +204,8 @@ impl Client {
     async fn call(&mut self, which: usize) -> Outcome<()> {
         let call = &mut self.calls[which];
         call.stamp();
-        self.socket.write_all(&call.bytes).await?;
-        self.answer.clear();
-        loop {
-            if self.socket.read_buf(&mut self.answer).await? == 0 {
-                return Err("the server hung up".into());
-            }
-            let Some(start) = body_start(&self.answer) else { continue };
-            if self.answer.len() == start + content_length(&self.answer[..start])? {
-                break;
-            }
-        }
-        if self.answer.starts_with(b"HTTP/1.1 200 ") {
-            Ok(())
-        } else {
-            Err(String::from_utf8_lossy(&self.answer).into())
-        }
+        self.line.exchange(&call.bytes).await?;
+        self.line.expect(200)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is measured, in which order. Variants that are compared alternate, so that
 //! whatever else the machine does hits all of them alike.
 
+use crate::backups::{self, Backups};
 use crate::costs::{self, Costs};
 use crate::fill::{self, ENVIRONMENT};
 use crate::load::{self, Call, Load, STAMP};
@@ -60,11 +61,16 @@ pub(crate) struct Results {
     pub(crate) ready: Duration,
     pub(crate) ready_killed: Duration,
     pub(crate) binary_bytes: u64,
+    pub(crate) backups: Backups,
     pub(crate) costs: Costs,
 }
 
 /// Does it all. `None`: only one load was wanted, to be watched with other tools.
 pub(crate) fn all(plan: &Plan) -> Outcome<Option<Results>> {
+    if plan.only.as_deref() == Some("backups") {
+        eprintln!("{:?}", beside_backups(plan)?);
+        return Ok(None);
+    }
     let [small, relaxed, large] = ["small", "relaxed", "large"].map(|name| plan.dir.join(name));
     eprintln!("filling {} vaults", plan.vaults);
     let large_token = fill::make(&large, plan.vaults)?;
@@ -126,6 +132,8 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Option<Results>> {
     full.stop()?;
     drop(bare);
 
+    eprintln!("backing up");
+    let backups = beside_backups(plan)?;
     eprintln!("starting and killing");
     let large_file_bytes = fs::metadata(large.join("keyway.redb"))?.len();
     let (ready, ready_killed) = starts(&large, &large_token)?;
@@ -149,6 +157,7 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Option<Results>> {
         ready,
         ready_killed,
         binary_bytes: fs::metadata(env!("CARGO_BIN_EXE_keywayd"))?.len(),
+        backups,
         costs: costs::measure(&relaxed, &relaxed_token, FEW_VAULTS)?,
     }))
 }
@@ -199,6 +208,16 @@ impl Work {
     pub(crate) fn server_time(&self) -> Duration {
         self.cpu.writer + self.cpu.others
     }
+}
+
+/// Pulls on a file of its own, with and without backups beside them.
+fn beside_backups(plan: &Plan) -> Outcome<Backups> {
+    let dir = plan.dir.join("backed-up");
+    let token = fill::make(&dir, backups::VAULTS)?;
+    let server = Server::appliance(&dir, false)?;
+    let measured = backups::measure(&server, &dir, &pulls(&token, backups::VAULTS), plan.rounds, plan.slice)?;
+    server.stop()?;
+    Ok(measured)
 }
 
 /// Times starts after a stop, and after a `kill -9` in the middle of pushes.

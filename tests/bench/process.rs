@@ -41,6 +41,7 @@ impl Server {
             .arg(dir)
             .env("KEYWAYD_MASTER_KEY__FILE", dir.join("master.key"))
             .env("KEYWAYD_RATE_LIMIT__GENERAL", "1000000000/1s")
+            .env("KEYWAYD_RATE_LIMIT__REVEAL", "1000000000/1s")
             .env("KEYWAYD_AUDIT__READS", if relaxed { "relaxed" } else { "durable" })
             .stderr(File::create(&log)?)
             .spawn()?;
