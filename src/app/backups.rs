@@ -117,7 +117,11 @@ impl Timetable {
         }
         self.complained = Some(Instant::now());
         let last = state.last_good.map_or("never".to_owned(), |last| last.to_string());
-        tracing::error!(last_good = last, failures = state.failures, "the last good backup is too old");
+        tracing::error!(
+            last_good = last,
+            failures = state.failures,
+            "the last good backup is too old; see why the last attempts failed, and run `keywayd doctor`"
+        );
     }
 
     async fn take(&self, services: &Services, quit: &CancellationToken) -> Result<(), String> {

@@ -30,7 +30,7 @@ pub(super) fn load(settings: &Settings) -> Result<Option<TlsIdentity>, Failure> 
         );
     }
     if identity.key_is_open_to_others() {
-        tracing::warn!("every user of this machine can read `{}`; chmod it to 0640 or 0600", key.display());
+        tracing::warn!("every user of this machine can read `{0}`; run `chmod 640 {0}`", key.display());
     }
     Ok(Some(identity))
 }

@@ -61,7 +61,7 @@ impl<'a> Desk<'a> {
     pub(super) fn upkeep(&mut self, request: upkeep::Request) -> Result<upkeep::Reply, Failure> {
         match self.ask(Request::Upkeep(request))? {
             Reply::Upkeep(reply) => Ok(reply),
-            _ => Err(Failure::ours("the server answered something else than was asked")),
+            _ => Err(Failure::misunderstood()),
         }
     }
 }

@@ -104,7 +104,7 @@ fn write<W: Write>(
 fn piece(reply: Reply) -> Result<Piece, Failure> {
     match reply {
         Reply::Transfer(transfer::Reply::Exported(piece)) => Ok(piece),
-        _ => Err(Failure::ours("the server answered something else than was asked")),
+        _ => Err(Failure::misunderstood()),
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn import(asked: &args::Import) -> Result<(), Failure> {
         let request = transfer::Request::Import { parcel, dry_run: asked.dry_run };
         match desk.ask(Request::Transfer(request)) {
             Ok(Reply::Transfer(transfer::Reply::Imported(arrival))) => report.environments.push(arrival),
-            Ok(_) => return Err(Failure::ours("the server answered something else than was asked")),
+            Ok(_) => return Err(Failure::misunderstood()),
             Err(problem) => {
                 line.clear();
                 // What is in so far is told all the same.

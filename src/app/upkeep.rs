@@ -75,7 +75,7 @@ pub(super) fn restore(asked: &args::Restore) -> Result<(), Failure> {
     let there = dir.has_database().map_err(Failure::user)?;
     if there && !asked.force {
         return Err(Failure::user(format!(
-            "there is a database in `{}` already; nothing was changed\n\n\
+            "`{}` holds a database already; nothing was changed\n\n\
              hint: `--force` puts the backup in its place and keeps it under another name",
             dir.path().display()
         )));
@@ -162,9 +162,9 @@ fn require_sound(file: &mut BackupFile, path: &Path, pace: &Pace) -> Result<(), 
     }
     findings.problems.iter().for_each(|problem| output::words(problem));
     Err(Failure::user(format!(
-        "`{}` is not sound: {} problems; nothing was changed\n\nhint: take an older backup",
+        "`{}` is not sound, {}; nothing was changed\n\nhint: take an older backup",
         path.display(),
-        findings.problem_count
+        findings.count()
     )))
 }
 

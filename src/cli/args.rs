@@ -383,7 +383,7 @@ pub struct Healthcheck {
 /// Permissions, ownership, clock, disk space, names, certificate, forge and services, public
 /// address, proxies, backups, master key. Changes nothing; calls the forge and the services that
 /// the configuration names, and the server by its public address. Exits with 1 if there are
-/// problems; warnings are none.
+/// problems; warnings do not count.
 #[derive(Args, Debug)]
 pub struct Doctor {
     /// Print JSON.

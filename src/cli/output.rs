@@ -81,6 +81,12 @@ impl Failure {
         Self { message: message.to_string(), ours: true }
     }
 
+    /// A command and a server that were not built from the same source.
+    #[must_use]
+    pub fn misunderstood() -> Self {
+        Self::ours("the command and the server do not understand each other; are they the same version?")
+    }
+
     /// Tells the user and says how to exit.
     #[must_use]
     pub fn report(&self) -> ExitCode {

@@ -10,7 +10,7 @@ use std::io::{self, BufRead, IsTerminal};
 /// If there is none, or the two differ.
 pub fn obtain(from_stdin: bool) -> Result<SecretText, Failure> {
     if from_stdin {
-        return line();
+        return line("password");
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::user(
@@ -20,20 +20,20 @@ pub fn obtain(from_stdin: bool) -> Result<SecretText, Failure> {
     twice("Password: ")
 }
 
-/// What is chosen now: asked for twice on the terminal, else one line of standard input.
+/// A passphrase that is chosen now: asked for twice on the terminal, else one line of standard input.
 ///
 /// # Errors
 /// If there is none, or the two differ.
 pub fn choose(prompt: &str) -> Result<SecretText, Failure> {
-    if io::stdin().is_terminal() { twice(prompt) } else { line() }
+    if io::stdin().is_terminal() { twice(prompt) } else { line("passphrase") }
 }
 
-/// What was chosen before: asked for once on the terminal, else one line of standard input.
+/// A passphrase that was chosen before: asked for once on the terminal, else one line of standard input.
 ///
 /// # Errors
 /// If there is none.
 pub fn given(prompt: &str) -> Result<SecretText, Failure> {
-    if io::stdin().is_terminal() { ask(prompt) } else { line() }
+    if io::stdin().is_terminal() { ask(prompt) } else { line("passphrase") }
 }
 
 /// Asks on the terminal, once.
@@ -52,16 +52,16 @@ fn twice(prompt: &str) -> Result<SecretText, Failure> {
     Ok(first)
 }
 
-fn line() -> Result<SecretText, Failure> {
+fn line(what: &str) -> Result<SecretText, Failure> {
     let mut text = String::new();
     io::stdin()
         .lock()
         .read_line(&mut text)
-        .map_err(|error| Failure::user(format!("cannot read the password: {error}")))?;
+        .map_err(|error| Failure::user(format!("cannot read the {what}: {error}")))?;
     let end = text.trim_end_matches(['\n', '\r']).len();
     text.truncate(end);
     if text.is_empty() {
-        return Err(Failure::user("there is no password on standard input"));
+        return Err(Failure::user(format!("there is no {what} on standard input")));
     }
     Ok(SecretText::new(text))
 }

@@ -98,7 +98,7 @@ impl AdminSocket {
                     let (services, quit) = (services.clone(), quit.clone());
                     tasks.spawn(async move {
                         if let Err(error) = converse(stream, &services, quit).await {
-                            tracing::warn!(%error, "an operator's command was not answered; it went away");
+                            tracing::warn!(%error, "an operator's command went away before it was answered");
                         }
                     });
                 }
@@ -130,8 +130,7 @@ async fn converse(stream: UnixStream, services: &Services, quit: CancellationTok
     tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
     let line = SecretText::new(line);
     let Ok(request) = serde_json::from_str::<Request>(line.expose()) else {
-        let unclear = "the command and the server do not understand each other; are they the same version?";
-        return say(&mut writer, &Line::Answer(Err(Failure::ours(unclear)))).await;
+        return say(&mut writer, &Line::Answer(Err(Failure::misunderstood()))).await;
     };
 
     let (tell, progress) = tokio::sync::watch::channel(None);
@@ -184,7 +183,7 @@ pub fn ask(
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => None,
             io::ErrorKind::PermissionDenied => Some(Err(Failure::user(format!(
-                "may not open `{}`\n\nhint: run this as the user that owns the data directory, or as root",
+                "cannot open `{}`: it is another user's\n\nhint: run this as the user that owns the data directory, or as root",
                 path.display()
             )))),
             _ => Some(Err(Failure::ours(format!(
@@ -215,11 +214,7 @@ fn exchange(
         match serde_json::from_str::<Line>(line.expose()) {
             Ok(Line::Progress(progress)) => hear(&progress),
             Ok(Line::Answer(answer)) => return answer,
-            Err(_) => {
-                return Err(Failure::ours(
-                    "the server's answer makes no sense; are it and this command the same version?",
-                ));
-            }
+            Err(_) => return Err(Failure::misunderstood()),
         }
     }
 }

@@ -110,10 +110,8 @@ fn sound(findings: &Findings) -> Result<(), Failure> {
     if findings.is_sound() {
         return Ok(());
     }
-    Err(Failure::user(format!(
-        "{} of {} records are not sound\n\nhint: keep the data as it is, and restore the newest good backup",
-        findings.problem_count, findings.records
-    )))
+    let hint = "keep the data as it is, and restore the newest good backup";
+    Err(Failure::user(format!("the data is not sound, {}\n\nhint: {hint}", findings.count())))
 }
 
 /// A number of bytes for people.

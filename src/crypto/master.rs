@@ -41,11 +41,18 @@ pub enum MasterKeyError {
     /// A passphrase file without a passphrase.
     #[error("the first line of `{0}` holds no passphrase (UTF-8 text)")]
     NoPassphrase(PathBuf),
+    /// A directory.
+    #[error(
+        "`{0}`, where the master key should be, is a directory\n\nhint: name the file in it, as `master_key.file` or wherever the key comes from"
+    )]
+    NoFile(PathBuf),
     /// Group or others have rights on it.
     #[error("the master key file `{0}` is readable by others (mode {1:04o})\n\nhint: run `chmod 600 {0}`")]
     ReadableByOthers(PathBuf, u32),
     /// The operating system says no.
-    #[error("cannot read the master key file `{0}`: {1}")]
+    #[error(
+        "cannot read the master key file `{0}`: {1}\n\nhint: let the user that runs keywayd read the file and enter its directories"
+    )]
     Io(PathBuf, io::Error),
 }
 
@@ -143,7 +150,11 @@ fn read(path: &Path, private: bool) -> Result<Zeroizing<Vec<u8>>, MasterKeyError
         _ => MasterKeyError::Io(path.to_owned(), error),
     };
     let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    let about = file.metadata().map_err(failed)?;
+    if about.is_dir() {
+        return Err(MasterKeyError::NoFile(path.to_owned()));
+    }
+    let mode = about.mode() & 0o7777;
     if private && mode & 0o077 != 0 {
         return Err(MasterKeyError::ReadableByOthers(path.to_owned(), mode));
     }
@@ -190,6 +201,7 @@ mod tests {
         assert!(matches!(written(b"", 0o600), Err(MasterKeyError::WrongLength(_, 0))));
         assert!(matches!(written(&[b'x'; 64], 0o600), Err(MasterKeyError::NotHexadecimal(_))));
         assert!(matches!(written(&[7; 32], 0o640), Err(MasterKeyError::ReadableByOthers(_, 0o640))));
+        assert!(matches!(MasterKey::load(Path::new("/")), Err(MasterKeyError::NoFile(_))));
         assert!(matches!(MasterKey::load(Path::new("/nonexistent")), Err(MasterKeyError::Missing(_))));
     }
 }

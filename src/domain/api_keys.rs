@@ -409,7 +409,9 @@ fn mint(
     now: Timestamp,
 ) -> Result<MintedApiKey> {
     if key_ids(view, user)?.len() >= API_KEYS_PER_USER {
-        return Err(Error::conflict(format!("a user has at most {API_KEYS_PER_USER} API keys")));
+        return Err(Error::conflict(format!(
+            "you have {API_KEYS_PER_USER} API keys; delete one before you make another"
+        )));
     }
     let label = wanted.label.as_str();
     let token = token::new_api_key(label);

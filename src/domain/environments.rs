@@ -129,7 +129,7 @@ impl Services {
                 let last = vault.living().count() == 1;
                 let environment = living_mut(vault, &name)?;
                 if last {
-                    return Err(Error::forbidden("the last environment of a vault cannot be deleted"));
+                    return Err(Error::forbidden("the last environment of a vault cannot be deleted; make another one first, or delete the vault"));
                 }
                 environment.deleted = Some(Deletion { at: now, by: Some(by) });
                 let id = environment.id;

@@ -109,6 +109,11 @@ impl Error {
     }
 }
 
+/// For clients and operators alike.
+const NO_ROOM: &str = "there is no room for the data: the disk or a quota is full; nothing was changed, \
+                       and the operator has to make room";
+pub(super) const STORE_FAILED: &str = "the store cannot serve; the server's log says why";
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let busy = |detail: &str| Self {
@@ -118,7 +123,11 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Busy => busy("the server is busy writing; try again"),
             StoreError::Stopped => Self::new(ErrorKind::Unavailable, StoreError::Stopped.to_string()),
-            StoreError::Closed => busy("the server is shutting down; try again"),
+            StoreError::Closed => busy("the server is stopping; try again"),
+            full if full.is_full() => {
+                Self { cause: Some(full.into()), ..Self::new(ErrorKind::Unavailable, NO_ROOM) }
+            }
+            broken if broken.is_lasting() => Self::new(ErrorKind::Unavailable, STORE_FAILED),
             other => Self::internal(other),
         }
     }

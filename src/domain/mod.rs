@@ -145,7 +145,7 @@ impl Services {
         if self.store().is_healthy() {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Unavailable, "the store cannot serve; the server's log says why"))
+            Err(Error::new(ErrorKind::Unavailable, error::STORE_FAILED))
         }
     }
 

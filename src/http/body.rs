@@ -109,7 +109,10 @@ fn check_kind(rule: BodyRule, headers: &HeaderMap) -> Result<(), Refusal> {
         BodyRule::Standard | BodyRule::Push => {
             ("application/json", Refusal("the body must be JSON; send `Content-Type: application/json`"))
         }
-        BodyRule::Form => ("application/x-www-form-urlencoded", Refusal("the body must be an HTML form")),
+        BodyRule::Form => (
+            "application/x-www-form-urlencoded",
+            Refusal("the body must be an HTML form; send `Content-Type: application/x-www-form-urlencoded`"),
+        ),
     };
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let actual = kind.split(';').next().unwrap_or_default().trim();

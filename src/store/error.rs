@@ -35,6 +35,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether there is no room: the disk or a quota is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Engine(error) if matches!(&**error, redb::Error::Io(error) if is_full(error)))
+    }
+
+    /// Whether an earlier failure keeps everything from being written since.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Engine(error) if matches!(**error, redb::Error::PreviousIo))
+    }
+
     /// Something that was read cannot be written out.
     pub(crate) fn unwritable(kind: &'static str, problem: &impl ToString) -> Self {
         Self::Damaged { kind, problem: problem.to_string() }
@@ -187,12 +199,7 @@ impl FileError {
     /// A failed operation on `path`.
     #[must_use]
     pub fn io(path: &Path, error: std::io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::Full(path.to_owned())
-            }
-            _ => Self::Write(path.to_owned(), error),
-        }
+        if is_full(&error) { Self::Full(path.to_owned()) } else { Self::Write(path.to_owned(), error) }
     }
 
     /// A failed write to the database at `path`.
@@ -202,6 +209,10 @@ impl FileError {
             other => Self::Store(other.into()),
         }
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 /// Why a key was not rotated.
@@ -216,7 +227,7 @@ pub enum RotateError {
     )]
     Unfinished(MasterLabel),
     /// Somebody is at it.
-    #[error("a rotation is under way already")]
+    #[error("another rotation is under way; wait for it")]
     UnderWay,
     /// The store failed, or the work was called off.
     #[error(transparent)]

@@ -47,6 +47,15 @@ impl Findings {
         self.problem_count == 0
     }
 
+    /// How many problems there are, in words.
+    #[must_use]
+    pub fn count(&self) -> String {
+        match self.problem_count {
+            1 => "1 problem".to_owned(),
+            count => format!("{count} problems"),
+        }
+    }
+
     /// The first problem, and how many more there are.
     #[must_use]
     pub fn summary(&self) -> String {

@@ -108,9 +108,9 @@ fn what_others_can_read_and_who_owns_what_is_looked_at() {
     set_mode(&data.join("keyway.redb"), 0o644);
     set_mode(&data.join("master.key"), 0o640);
     let found = examine_at_rest(&appliance);
-    found.problem("data directory", "chmod 0700");
+    found.problem("data directory", "chmod 700");
     found.problem("data directory", "keyway.redb` (mode 0644)");
-    found.problem("data directory", "chmod 0600");
+    found.problem("data directory", "chmod 600");
     for (path, mode) in
         [(data.clone(), 0o700), (data.join("keyway.redb"), 0o600), (data.join("master.key"), 0o600)]
     {
@@ -257,7 +257,7 @@ fn certificates_are_looked_at() {
     certificate(&mut appliance, "secrets.example", 2120);
     examine_at_rest(&appliance).said("certificate", "good");
     set_mode(&appliance.home().join("key.pem"), 0o644);
-    examine_at_rest(&appliance).problem("certificate", "chmod 0640");
+    examine_at_rest(&appliance).problem("certificate", "chmod 640");
     certificate(&mut appliance, "other.example", 2120);
     examine_at_rest(&appliance).problem("certificate", "not for `secrets.example`");
     certificate(&mut appliance, "secrets.example", 2021);

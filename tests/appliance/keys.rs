@@ -283,7 +283,10 @@ fn a_killed_rotation_costs_nothing() {
         if outcome.status == 0 {
             break;
         }
-        assert!(outcome.stderr.contains("is under way already") && Instant::now() < deadline, "{outcome:?}");
+        assert!(
+            outcome.stderr.contains("another rotation is under way") && Instant::now() < deadline,
+            "{outcome:?}"
+        );
     }
     appliance.cli(&["verify"]).done();
     assert_eq!(appliance.admin().secrets(REPO, "production"), there);

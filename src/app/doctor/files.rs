@@ -41,7 +41,7 @@ pub(super) fn data_directory(patient: &Patient<'_>, report: &mut Report) {
     if about.mode() & 0o077 != 0 {
         is_good = false;
         let message = format!("other users can look into `{shown}` (mode {:04o})", about.mode() & 0o7777);
-        report.bad(CHECK, message, format!("chmod 0700 {shown}"));
+        report.bad(CHECK, message, format!("run `chmod 700 {shown}`"));
     }
     for (path, file) in files_in(dir) {
         let path = path.display();
@@ -49,12 +49,12 @@ pub(super) fn data_directory(patient: &Patient<'_>, report: &mut Report) {
             is_good = false;
             let message =
                 format!("`{path}` belongs to user {}, the directory to {}", file.uid(), about.uid());
-            report.bad(CHECK, message, format!("chown {}:{} {path}", about.uid(), about.gid()));
+            report.bad(CHECK, message, format!("run `chown {}:{} {path}`", about.uid(), about.gid()));
         }
         if file.mode() & 0o077 != 0 {
             is_good = false;
             let message = format!("other users can use `{path}` (mode {:04o})", file.mode() & 0o7777);
-            report.bad(CHECK, message, format!("chmod 0600 {path}"));
+            report.bad(CHECK, message, format!("run `chmod 600 {path}`"));
         }
     }
     if is_good {
@@ -97,7 +97,7 @@ pub(super) fn master_key(patient: &Patient<'_>, report: &mut Report) {
         && about.mode() & 0o077 != 0
     {
         let message = format!("other users can read `{shown}` (mode {:04o})", about.mode() & 0o7777);
-        let hint = format!("chmod 0600 {shown}; if anybody may have read it, `keywayd key rotate`");
+        let hint = format!("run `chmod 600 {shown}`, and `keywayd key rotate` if anybody may have read it");
         report.bad(CHECK, message, hint);
     }
     let data = fs::canonicalize(&patient.settings.storage.data_dir);

@@ -121,7 +121,7 @@ fn certificate(patient: &Patient<'_>, report: &mut Report) {
         report.bad(
             CHECK,
             format!("every user of this machine can read `{}`", key.display()),
-            format!("chmod 0640 {}", key.display()),
+            format!("run `chmod 640 {}`", key.display()),
         );
     }
 }

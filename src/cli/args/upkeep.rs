@@ -70,7 +70,7 @@ pub struct Export {
     /// File to write; it must not exist yet. `-` is standard output.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Seal it for the holder of this age key, `age1…`, instead of under a passphrase; may be repeated.
+    /// Seal it for the holder of this age key, `age1…`, instead of under a passphrase; can be repeated.
     #[arg(long = "recipient", value_name = "KEY", value_parser = values::recipient)]
     pub recipients: Vec<String>,
     #[command(flatten)]

@@ -211,13 +211,13 @@ impl Services {
         let source_here = match source {
             Some(Home::GitHub(_)) if !connected => {
                 return Err(Error::conflict(
-                    "GitHub decides who may read it, and this appliance is not connected with GitHub; \
+                    "GitHub decides who may read it, and this server is not connected with GitHub; \
                      set `identity.github.enabled`",
                 ));
             }
             Some(Home::GitHub(_)) if !self.settings().forge.allows(repo) => {
                 return Err(Error::conflict(format!(
-                    "this appliance makes no vaults for repositories of `{}`; add it to \
+                    "this server makes no vaults for repositories of `{}`; add it to \
                      `identity.github.allowed_owners`",
                     repo.owner()
                 )));
