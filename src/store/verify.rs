@@ -20,9 +20,9 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For how long one state is held. While it is, no page of it is used again, and a busy
-/// database grows with every commit.
-const HOLD: Duration = Duration::from_secs(2);
+/// For how long one state is held. While it is, no page is used again, and a busy
+/// database grows with every commit: two seconds of pushes can double a small one.
+const HOLD: Duration = Duration::from_millis(100);
 /// Most problems that are told one by one.
 const PROBLEMS_TOLD: usize = 100;
 
