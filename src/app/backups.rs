@@ -85,10 +85,23 @@ impl Timetable {
     async fn turn(&mut self, services: &Services, quit: &CancellationToken) {
         if self.is_due(services.backup_state()) {
             self.tried = Some(Instant::now());
+            let before = services.backup_state().failures;
             match self.take(services, quit).await {
-                Ok(()) => self.complained = None,
+                Ok(()) => {
+                    self.complained = None;
+                    if let Err(error) = self.remove_oldest() {
+                        tracing::error!("old backups in `{}` cannot be removed: {error}", self.dir.display());
+                    }
+                }
                 Err(_) if quit.is_cancelled() => return,
-                Err(problem) => tracing::error!("the scheduled backup failed: {problem}"),
+                Err(problem) => {
+                    // What failed before it was begun has failed as well.
+                    let state = services.backup_state();
+                    if state.failures == before {
+                        services.set_backup_state(BackupState { failures: before + 1, ..state });
+                    }
+                    tracing::error!("the scheduled backup failed: {problem}");
+                }
             }
         }
         self.complain(services.backup_state());
@@ -140,7 +153,7 @@ impl Timetable {
         let made = services.backup(self.dir.join(name), watch.gently()).await;
         let made = made.map_err(|error| error.cause.map_or(error.detail, |cause| cause.to_string()))?;
         tracing::info!(file = %made.path.display(), bytes = made.bytes, records = made.records, "backup taken");
-        self.remove_oldest().map_err(unusable)
+        Ok(())
     }
 
     /// Our backups, oldest first.
@@ -260,6 +273,7 @@ mod tests {
         clock.0.store(20_001 * DAY, Ordering::Relaxed);
         later.turn(&services, &quit).await;
         assert!(!later.is_too_old(services.backup_state()));
+        assert_eq!(services.backup_state().failures, 1, "a directory that cannot be used is a failure");
         clock.0.store(20_003 * DAY, Ordering::Relaxed);
         assert!(later.is_too_old(services.backup_state()));
     }

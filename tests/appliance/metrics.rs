@@ -104,6 +104,25 @@ fn what_happened_is_on_the_page_and_no_name_is() {
     assert_eq!(Numbers::read(door).get("keywayd_key_generation"), 2.0);
 }
 
+/// The last good one is of last year, and none can be taken: a directory is where an unfinished one would be.
+#[test]
+fn a_backup_that_is_too_old_is_in_the_log_and_on_the_page() {
+    let mut appliance = Appliance::new(&[("KEYWAYD_METRICS__LISTEN", "127.0.0.1:0")]);
+    let backups = appliance.home().join("backups");
+    std::fs::create_dir_all(backups.join("keyway-000002-20250102T000000Z.redb.partial"))
+        .expect("it can be made");
+    std::fs::write(backups.join("keyway-000001-20250101T000000Z.redb"), "").expect("it can be written");
+    appliance.set("KEYWAYD_BACKUP__DIR", backups.to_str().expect("paths are text"));
+    appliance.restart();
+    let failed = appliance.log().wait_for("the scheduled backup failed").expect("the log tells");
+    assert!(failed.contains("ERROR") && failed.contains("cannot use"), "{failed}");
+    let line = appliance.log().wait_for("the last good backup is too old").expect("the log tells");
+    assert!(line.contains("ERROR") && line.contains("2025-01-01T00:00:00.000Z"), "{line}");
+    let numbers = Numbers::read(door(&appliance));
+    assert!(numbers.get("keywayd_backup_age_seconds") > 300.0 * 86_400.0);
+    assert_eq!(numbers.get("keywayd_backup_failures"), 1.0);
+}
+
 #[test]
 fn the_numbers_have_a_door_of_their_own() {
     let appliance = Appliance::start_with(&[("KEYWAYD_METRICS__LISTEN", "127.0.0.1:0")]);
