@@ -35,7 +35,7 @@ pub(crate) fn on_small_disk(mib: u32, directory: &Path, arguments: &[&str]) -> O
     command.args(["--mount", "sh", "-c", &script, "sh"]).arg(directory);
     command.arg(keywayd().get_program()).args(arguments);
     // Without what this process is told by the environment: the program would take it for settings.
-    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let outcome = run(&mut command, "");
     // What `unshare` itself cannot do ends with 1, as a problem found does, but the program always says something.
     (outcome.status != 99 && !outcome.stdout.is_empty()).then_some(outcome)
