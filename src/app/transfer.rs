@@ -127,7 +127,9 @@ pub(super) fn import(asked: &args::Import) -> Result<(), Failure> {
             Err(problem) => {
                 line.clear();
                 // What is in so far is told all the same.
-                let _ = transfer::show(&report, asked.json);
+                if done > 0 {
+                    let _ = transfer::show(&report, asked.json);
+                }
                 return Err(problem);
             }
         }
