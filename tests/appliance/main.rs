@@ -10,6 +10,7 @@
 mod harness;
 #[path = "../readers/mod.rs"]
 mod readers;
+mod service_answers;
 mod services;
 
 mod abuse;
