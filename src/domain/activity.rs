@@ -60,24 +60,7 @@ pub(super) fn sign_in_entry(user: &User, origin: &Origin, now: Timestamp, action
 
 /// An entry about what the machine's own administrator did.
 pub(super) fn operator_entry(now: Timestamp, action: Action) -> Entry {
-    Entry {
-        id: EntryId::new(now),
-        at: now,
-        action,
-        actor: None,
-        credential: CredentialKind::Machine,
-        credential_id: None,
-        address: None,
-        platform: Platform::Admin,
-        user_agent: String::new(),
-        request: None,
-        vault: None,
-        repo: None,
-        environment: None,
-        names: Vec::new(),
-        subject: None,
-        counts: [0; 4],
-    }
+    Entry::of_machine(now, action)
 }
 
 impl Entry {
@@ -119,14 +102,7 @@ impl Services {
         match self.settings().read_audit {
             ReadAudit::Relaxed if !self.store().is_pressed() => Ok(self.store().audit_soon(entry)?),
             // Readers who outrun the writer wait with it, instead of being turned away.
-            ReadAudit::Relaxed | ReadAudit::Durable => {
-                self.store()
-                    .write(move |_, batch| {
-                        batch.audit(entry);
-                        Ok(())
-                    })
-                    .await
-            }
+            ReadAudit::Relaxed | ReadAudit::Durable => Ok(self.store().audit_read(entry).await?),
         }
     }
 }

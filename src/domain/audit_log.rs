@@ -55,7 +55,7 @@ impl Services {
     /// # Errors
     /// If the store fails or the head is damaged.
     pub async fn audit_head(&self) -> Result<Head> {
-        Ok(self.store().read(|view| view.audit().head())?)
+        self.read_log(|view| view.audit().head()).await
     }
 
     /// Writes out a piece of the audit log: entries behind number `after` that are not
@@ -161,13 +161,13 @@ impl Services {
             .await
     }
 
-    /// A walk through the log is no work for an async thread.
+    /// All of the log. A walk through it is no work for an async thread.
     async fn read_log<T: Send + 'static>(
         &self,
         read: impl FnOnce(View<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T> {
         let services = self.clone();
-        let read = tokio::task::spawn_blocking(move || services.store().read(read));
+        let read = tokio::task::spawn_blocking(move || services.store().read_log(read));
         Ok(read.await.map_err(Error::internal)??)
     }
 }

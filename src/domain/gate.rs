@@ -90,7 +90,8 @@ impl Services {
         self.heard(actor, outcome)
     }
 
-    /// Reads much from the vault of `repo`, on a thread that may take its time.
+    /// Reads much from the vault of `repo`, its audit log included, on a thread that may take
+    /// its time.
     ///
     /// # Errors
     /// As [`Services::look`].
@@ -103,7 +104,7 @@ impl Services {
         let standing = self.standing_noted(actor, repo).await?;
         let (services, caller, wanted) = (self.clone(), actor.clone(), repo.clone());
         let outcome = tokio::task::spawn_blocking(move || {
-            services.store().read(|view| {
+            services.store().read_log(|view| {
                 let access = Access::of(view, &caller, &wanted, &standing)?;
                 let place = place(&access.vault);
                 look(view, access).map_err(Failed::on(place))

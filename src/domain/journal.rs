@@ -177,7 +177,7 @@ impl Services {
             None => {
                 filter.credential = actor.is_confined().then(|| actor.credential_tag());
                 let (services, journal) = (self.clone(), Journal::User(actor.user_id()));
-                let read = move || services.store().read(|view| entries(view, journal, &filter, page));
+                let read = move || services.store().read_log(|view| entries(view, journal, &filter, page));
                 Ok(tokio::task::spawn_blocking(read).await.map_err(Error::internal)??)
             }
         }

@@ -9,6 +9,7 @@ use super::error::{FileError, OpenStoreError, StoreError};
 use super::migrate::{MIGRATIONS, migrate};
 use super::open::{KEYRING_KEY, admit, damaged, open_backend, prepare, unbroken};
 use super::overlay::Overlay;
+use super::spool::{self, Medium as _, SpoolFile};
 use super::verify::{Findings, walk};
 use super::view::View;
 use super::watch::Pace;
@@ -53,6 +54,7 @@ impl Store {
         if fs::exists(path).map_err(|error| FileError::io(path, error))? {
             return Err(FileError::Exists(path.to_owned()));
         }
+        self.complete_log()?;
         let draft = copied(self.latest.snapshot(), with_suffix(path, ".partial"), None, pace)?;
         let made = BackupMade { bytes: draft.bytes, records: draft.records };
         draft.file.keep_as(path)?;
@@ -66,6 +68,7 @@ impl Store {
     /// If there is no snapshot to be had, or the work is called off; what is damaged is
     /// a finding.
     pub fn verify(&self, pace: &Pace) -> Result<Findings, StoreError> {
+        self.complete_log()?;
         walk(&|| Ok(self.latest.snapshot()), pace)
     }
 }
@@ -79,6 +82,8 @@ pub struct BackupFile {
     master: Master,
     /// Whether older master keys open it too, which are done for.
     superseded: bool,
+    /// What is wrong with the spool beside it, if something is.
+    spool: Option<String>,
 }
 
 impl BackupFile {
@@ -96,8 +101,11 @@ impl BackupFile {
         let (OpenedRing { ring, master, older, newer }, schema) = admit(&database, path, secret, MIGRATIONS)?;
         // In memory: what is looked at, and put in a database's place, is of this version's schema.
         settle_in(&database, path, &ring, schema)?;
-        let superseded = !older.is_empty() && newer.is_empty();
-        Ok(Self { path: path.to_owned(), database, keyring: Arc::new(ring), master, superseded })
+        let (keyring, superseded) = (Arc::new(ring), !older.is_empty() && newer.is_empty());
+        // As if it had been closed: the audit entries that a killed process left are in its log.
+        let spool =
+            spool::take_in(&database, &keyring, &SpoolFile::of(path)).map_err(OpenStoreError::spool)?;
+        Ok(Self { path: path.to_owned(), database, keyring, master, superseded, spool })
     }
 
     /// Looks at every page and every record.
@@ -117,7 +125,11 @@ impl BackupFile {
             return Ok(findings);
         }
         let snapshot = Arc::new(self.snapshot()?);
-        Ok(walk(&|| Ok(Arc::clone(&snapshot)), pace)?)
+        let mut findings = walk(&|| Ok(Arc::clone(&snapshot)), pace)?;
+        if let Some(problem) = &self.spool {
+            findings.note(format!("the audit spool: {problem}"));
+        }
+        Ok(findings)
     }
 
     /// Reads from the file.
@@ -153,8 +165,15 @@ impl BackupFile {
             Some(stamp) if there => Some(keep_aside(&dir.database(), stamp)?),
             _ => None,
         };
-        draft.file.keep_as(&dir.database())?;
-        Ok(Installed { records, bytes, replaced })
+        // What waits for the log of the data that was there must not get into this one.
+        let spool = SpoolFile::of(&dir.database()).give_away(replaced.as_deref())?;
+        match draft.file.keep_as(&dir.database()) {
+            Ok(()) => Ok(Installed { records, bytes, replaced }),
+            Err(error) => {
+                spool.iter().for_each(|aside| drop(fs::rename(aside, spool::beside(&dir.database()))));
+                Err(error)
+            }
+        }
     }
 
     /// Writes the database of `dir`, which this is, anew and without what it holds
@@ -167,6 +186,8 @@ impl BackupFile {
         let draft = copied(Arc::new(self.snapshot()?), dir.draft("compacting"), record.as_deref(), pace)?;
         let (records, bytes) = (draft.records, draft.bytes);
         draft.file.keep_as(&dir.database())?;
+        // What was in it is in the log of the new file.
+        SpoolFile::of(&dir.database()).remove()?;
         Ok(Installed { records, bytes, replaced: None })
     }
 

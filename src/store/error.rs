@@ -119,6 +119,11 @@ pub enum OpenStoreError {
         /// The version that wrote it.
         writer: String,
     },
+    /// Audit entries wait to be moved into the log and cannot be.
+    #[error(
+        "audit entries of the process before wait in the spool, and cannot be moved into the log: {0}\n\nhint: see that the files in the data directory can be read and written, and that there is room"
+    )]
+    Spool(Box<FileError>),
     /// An older file that must be copied before it is changed, and cannot be.
     #[error("before the database is brought to this version's schema it is copied, which failed: {0}")]
     NotKept(Box<FileError>),
@@ -139,6 +144,10 @@ pub enum OpenStoreError {
 }
 
 impl OpenStoreError {
+    pub(super) fn spool(error: FileError) -> Self {
+        Self::Spool(Box::new(error))
+    }
+
     pub(super) fn keyring(path: &Path, error: KeyringError) -> Self {
         match error {
             KeyringError::WrongMasterKey { given, needed } => {

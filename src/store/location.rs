@@ -48,7 +48,7 @@ impl DataDir {
 
     /// Removes copies that a killed process did not finish.
     pub(super) fn clear_drafts(&self, _lock: &DataDirLock) {
-        for purpose in ["new", "restoring", "compacting", "upgrading"] {
+        for purpose in ["new", "restoring", "compacting", "upgrading", "spool.new"] {
             let _ = fs::remove_file(self.draft(purpose));
         }
     }

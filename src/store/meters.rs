@@ -13,6 +13,7 @@ pub(super) struct Instruments {
     failed: Counter,
     seconds: Histogram,
     jobs: Histogram,
+    spooled: Counter,
     pub(super) turned_away: Counter,
 }
 
@@ -34,6 +35,10 @@ impl Default for Instruments {
                 "Writes that shared a commit.",
                 &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0],
             ),
+            spooled: meter::counter(
+                "keywayd_store_spooled_total",
+                "Audit entries of reads that were on the disk, in the spool, before a commit took them over.",
+            ),
             turned_away: meter::counter(
                 "keywayd_store_turned_away_total",
                 "Writes that were turned away because the queue was full.",
@@ -51,11 +56,20 @@ impl Instruments {
     }
 }
 
+impl Instruments {
+    /// So many audit entries are in the spool now.
+    pub(super) fn spooled(&self, entries: usize) {
+        self.spooled.inc_by(entries as u64);
+    }
+}
+
 impl Store {
     /// Shows what is counted of the store's work.
     pub fn show(&self, meters: &Meters) {
         let instruments = &self.queue.instruments;
-        for counter in [&instruments.commits, &instruments.failed, &instruments.turned_away] {
+        for counter in
+            [&instruments.commits, &instruments.failed, &instruments.spooled, &instruments.turned_away]
+        {
             meters.show(counter);
         }
         for histogram in [&instruments.seconds, &instruments.jobs] {

@@ -7,6 +7,7 @@ use super::error::{OpenStoreError, StoreError};
 use super::migrate::{self, MIGRATIONS, Migration, migrate};
 use super::overlay::Overlay;
 use super::rotate::Masters;
+use super::spool::{self, Medium, Spool, SpoolFile};
 use super::tables::{META, NAMES};
 use super::{DataDir, DataDirLock, Store};
 use crate::base::panics;
@@ -93,6 +94,7 @@ impl Store {
         dir.clear_drafts(&lock);
         if schema < migrate::schema(steps) {
             let kept = migrate::keep_copy(&probe, opened.ring, dir, schema)?;
+            SpoolFile::of(&path).copy_for(&kept).map_err(|error| OpenStoreError::NotKept(Box::new(error)))?;
             tracing::warn!(
                 copy = %kept.display(), schema,
                 "this version changes the database; a copy is kept for the version before, remove it in time"
@@ -102,7 +104,7 @@ impl Store {
         drop(probe);
         let database = unbroken(&path, || builder(cache_bytes).open(&path).map_err(|e| refused(&path, e)))?;
         migrate(&database, &path, &opened.ring, schema, steps)?;
-        Self::start(database, &path, Some(lock), opened)
+        Self::start(database, &path, Some(lock), opened, Some(Box::new(SpoolFile::of(&path))))
     }
 
     /// Opens a database that lies in `backend`; tests make it fail.
@@ -116,9 +118,21 @@ impl Store {
     }
 
     /// The same as of the version that knows `steps`; a new database is of the first schema.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn open_in_as_of(
         backend: impl StorageBackend,
+        master: &MasterSecret,
+        keyring: Option<&Keyring>,
+        steps: &[Migration],
+    ) -> Result<Self, OpenStoreError> {
+        Self::open_with(backend, None, master, keyring, steps)
+    }
+
+    /// The same with a spool.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn open_with(
+        backend: impl StorageBackend,
+        spool: Option<Box<dyn Medium>>,
         master: &MasterSecret,
         keyring: Option<&Keyring>,
         steps: &[Migration],
@@ -130,7 +144,7 @@ impl Store {
         }
         let (opened, schema) = admit(&database, path, master, steps)?;
         migrate(&database, path, &opened.ring, schema, steps)?;
-        Self::start(database, path, None, opened)
+        Self::start(database, path, None, opened, spool)
     }
 
     /// A fresh database that is gone when closed.
@@ -146,6 +160,7 @@ impl Store {
         path: &Path,
         lock: Option<DataDirLock>,
         opened: OpenedRing,
+        mut spool: Option<Box<dyn Medium>>,
     ) -> Result<Self, OpenStoreError> {
         let superseded = !opened.older.is_empty() && opened.newer.is_empty();
         let (keyring, masters) = Masters::of(opened);
@@ -155,9 +170,13 @@ impl Store {
             // The operator has come over to the newer master key: the older ones are done.
             settle(&database, &keyring.seal(&masters.known)).map_err(|e| damaged(path, e))?;
         }
-        let latest = Latest::of(&database, Arc::new(keyring)).map_err(unreadable)?;
+        let keyring = Arc::new(keyring);
+        if let Some(medium) = &mut spool {
+            spool::take_over(&database, &keyring, medium.as_mut()).map_err(OpenStoreError::spool)?;
+        }
+        let latest = Latest::of(&database, keyring).map_err(unreadable)?;
         let head = Head::to_continue(latest.snapshot().view()).map_err(unreadable)?;
-        Ok(Self::run(database, latest, masters, head, lock))
+        Ok(Self::run(database, latest, masters, head, Spool::new(spool), lock))
     }
 }
 

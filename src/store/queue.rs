@@ -1,5 +1,5 @@
-//! Jobs on their way to the writer, which takes them in groups. A group is one commit,
-//! and a commit costs the same whatever is in it, so the queue is also where groups
+//! Jobs on their way to the writer, which takes them in groups. A group is one wait for the
+//! disk, which costs the same whatever is in it, so the queue is also where groups
 //! are made large without making anybody wait for nothing:
 //!
 //! - Jobs that nobody waits for stay until somebody's job comes along, they fill a
@@ -23,7 +23,11 @@ const QUEUE_JOBS: usize = 4_096;
 /// Most jobs in one commit.
 const GROUP_JOBS: usize = 1_024;
 /// How long jobs that nobody waits for may stay unwritten.
-const RELAXED_DELAY: Duration = Duration::from_secs(1);
+pub(super) const RELAXED_DELAY: Duration = Duration::from_secs(1);
+/// What part of the time that the disk took clients are waited for.
+const PATIENCE: u32 = 4;
+/// However slow the disk is, they are not waited for longer than this.
+const PATIENCE_MAX: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 pub(super) struct Queue {
@@ -54,8 +58,15 @@ struct Wake {
 /// Whom the writer has just answered, and how long it may wait for them to return.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Answered {
-    pub(super) clients: usize,
-    pub(super) patience: Duration,
+    clients: usize,
+    patience: Duration,
+}
+
+impl Answered {
+    /// So many clients, who had to wait for the disk for so long.
+    pub(super) fn of(clients: usize, took: Duration) -> Self {
+        Self { clients, patience: (took / PATIENCE).min(PATIENCE_MAX) }
+    }
 }
 
 impl Queue {
@@ -72,7 +83,7 @@ impl Queue {
             self.instruments.turned_away.inc();
             return Err(StoreError::Busy);
         }
-        waiting.urgent += usize::from(job.urgent);
+        waiting.urgent += usize::from(job.is_urgent());
         waiting.jobs.push_back(job);
         let (jobs, urgent) = (waiting.jobs.len(), waiting.urgent);
         if waiting.wake.is_some_and(|wake| jobs >= wake.jobs || urgent >= wake.urgent) {
@@ -93,19 +104,28 @@ impl Queue {
         self.len() >= QUEUE_JOBS
     }
 
-    /// Waits for work and takes what has gathered. `None`: closed and empty.
-    pub(super) fn next_group(&self, answered: Answered) -> Option<Vec<Job>> {
+    /// Waits for work, until `due` if there is something to do then in any case, and takes
+    /// what has gathered. `None`: closed and empty.
+    pub(super) fn next_group(&self, answered: Answered, due: Option<Instant>) -> Option<Vec<Job>> {
         let called = Instant::now();
+        let until_due = || due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
         let mut waiting = self.lock();
         while waiting.jobs.is_empty() {
+            let left = until_due();
             if waiting.closed {
                 return None;
             }
-            waiting = self.sleep(waiting, Wake { jobs: 1, urgent: 1 }, Duration::MAX);
+            if left.is_zero() {
+                return Some(Vec::new());
+            }
+            waiting = self.sleep(waiting, Wake { jobs: 1, urgent: 1 }, left);
         }
         let first = Instant::now();
         while !waiting.closed && waiting.urgent == 0 && waiting.jobs.len() < GROUP_JOBS {
-            let Some(left) = RELAXED_DELAY.checked_sub(first.elapsed()) else { break };
+            let left = RELAXED_DELAY.saturating_sub(first.elapsed()).min(until_due());
+            if left.is_zero() {
+                break;
+            }
             waiting = self.sleep(waiting, Wake { jobs: GROUP_JOBS, urgent: 1 }, left);
         }
         let everybody = (waiting.jobs.len() + answered.clients).min(GROUP_JOBS);
@@ -115,7 +135,7 @@ impl Queue {
         }
         let count = waiting.jobs.len().min(GROUP_JOBS);
         let group: Vec<Job> = waiting.jobs.drain(..count).collect();
-        waiting.urgent -= group.iter().filter(|job| job.urgent).count();
+        waiting.urgent -= group.iter().filter(|job| job.is_urgent()).count();
         Some(group)
     }
 
@@ -161,25 +181,17 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::Batch;
-    use super::super::view::View;
-    use super::super::writer::Work;
+    use super::super::records::{Action, Entry};
+    use super::super::writer::Note;
     use super::*;
+    use crate::base::Timestamp;
     use std::sync::Arc;
     use std::thread;
-
-    struct Nothing;
-
-    impl Work for Nothing {
-        fn check(&mut self, _: View<'_>, _: &mut Batch<'_>) -> bool {
-            true
-        }
-
-        fn done(self: Box<Self>, _: Result<(), StoreError>) {}
-    }
+    use tokio::sync::oneshot;
 
     fn job(urgent: bool) -> Job {
-        Job { work: Box::new(Nothing), urgent }
+        let entry = Entry::of_machine(Timestamp::from_millis(1), Action::BackupTaken);
+        Job::Note(Note { entry, waiting: urgent.then(|| oneshot::channel().0) })
     }
 
     fn size(group: Option<Vec<Job>>) -> Option<usize> {
@@ -192,12 +204,12 @@ mod tests {
         for urgent in [false, true, true] {
             queue.push(job(urgent)).unwrap();
         }
-        assert_eq!(size(queue.next_group(Answered::default())), Some(3));
+        assert_eq!(size(queue.next_group(Answered::default(), None)), Some(3));
         queue.push(job(false)).unwrap();
         queue.close();
         assert!(matches!(queue.push(job(true)), Err(StoreError::Closed)));
-        assert_eq!(size(queue.next_group(Answered::default())), Some(1));
-        assert_eq!(size(queue.next_group(Answered::default())), None);
+        assert_eq!(size(queue.next_group(Answered::default(), None)), Some(1));
+        assert_eq!(size(queue.next_group(Answered::default(), None)), None);
     }
 
     #[test]
@@ -215,7 +227,7 @@ mod tests {
                 returning.push(job(true)).unwrap();
             }
         });
-        assert_eq!(size(queue.next_group(answered)), Some(3));
+        assert_eq!(size(queue.next_group(answered, None)), Some(3));
         clients.join().unwrap();
     }
 
@@ -224,7 +236,16 @@ mod tests {
         let queue = Queue::default();
         queue.push(job(true)).unwrap();
         let answered = Answered { clients: 2, patience: Duration::from_millis(1) };
-        assert_eq!(size(queue.next_group(answered)), Some(1));
+        assert_eq!(size(queue.next_group(answered, None)), Some(1));
+    }
+
+    #[test]
+    fn what_is_due_is_not_waited_beyond() {
+        let queue = Queue::default();
+        let due = || Some(Instant::now() + Duration::from_millis(1));
+        assert_eq!(size(queue.next_group(Answered::default(), due())), Some(0));
+        queue.push(job(false)).unwrap();
+        assert_eq!(size(queue.next_group(Answered::default(), due())), Some(1));
     }
 
     #[test]
@@ -235,7 +256,7 @@ mod tests {
         }
         assert!(matches!(queue.push(job(true)), Err(StoreError::Busy)));
         assert!(queue.is_half_full() && queue.is_full());
-        assert_eq!(size(queue.next_group(Answered::default())), Some(GROUP_JOBS));
+        assert_eq!(size(queue.next_group(Answered::default(), None)), Some(GROUP_JOBS));
         assert!(!queue.is_full());
         queue.push(job(true)).unwrap();
     }

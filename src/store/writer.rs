@@ -4,26 +4,27 @@
 //!
 //! A job first reads and may refuse; only then are its changes applied, so a refused
 //! job leaves its neighbours in the batch untouched. A failure of the engine fails the
-//! whole batch, and every waiter is told. Nobody is answered before the commit.
+//! whole batch, and every waiter is told. Nobody is answered before what they asked for
+//! is on the disk: by a commit, or, for a group of nothing but audit entries, in the
+//! spool (`spool`), from where the next commit moves them into the log.
 
 use super::StoreError;
 use super::audit::End;
 use super::batch::Batch;
 use super::engine::{Latest, Writing};
+use super::meters::Instruments;
 use super::opened::Opened;
 use super::queue::{Answered, Queue};
+use super::records::Entry;
+use super::spool::Spool;
 use super::view::View;
 use crate::crypto::Keyring;
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-/// What part of a commit's time the next one may wait for clients to return.
-const PATIENCE: u32 = 4;
-/// However slow the disk is, they are not waited for longer than this.
-const PATIENCE_MAX: Duration = Duration::from_millis(5);
+use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// What the writer is asked to do.
 pub(super) trait Work: Send {
@@ -33,10 +34,63 @@ pub(super) trait Work: Send {
     fn done(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
-pub(super) struct Job {
-    pub(super) work: Box<dyn Work>,
-    /// Whether somebody waits for the commit.
-    pub(super) urgent: bool,
+pub(super) enum Job {
+    /// Something that only a commit can do. Somebody waits for it.
+    Change(Box<dyn Work>),
+    /// An entry for the audit log.
+    Note(Note),
+}
+
+pub(super) struct Note {
+    pub(super) entry: Entry,
+    /// Whoever waits for it, if somebody does.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Somebody who waits for the disk.
+pub(super) type Waiting = oneshot::Sender<Result<(), StoreError>>;
+
+impl Job {
+    /// Whether somebody waits for it.
+    pub(super) const fn is_urgent(&self) -> bool {
+        match self {
+            Self::Change(_) => true,
+            Self::Note(note) => note.waiting.is_some(),
+        }
+    }
+
+    /// The audit entry, if it is that and nothing else.
+    const fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Change(_) => None,
+            Self::Note(note) => Some(&note.entry),
+        }
+    }
+
+    fn into_note(self) -> Option<Note> {
+        match self {
+            Self::Change(_) => None,
+            Self::Note(note) => Some(note),
+        }
+    }
+
+    fn done(self, outcome: Result<(), StoreError>) {
+        match self {
+            Self::Change(work) => work.done(outcome),
+            Self::Note(note) => note.done(outcome),
+        }
+    }
+}
+
+impl Note {
+    fn done(self, outcome: Result<(), StoreError>) {
+        match (self.waiting, outcome) {
+            // Whoever asked may have gone; the entry stands all the same.
+            (Some(waiting), outcome) => drop(waiting.send(outcome)),
+            (None, Err(error)) => tracing::error!(%error, "an audit entry was not written"),
+            (None, Ok(())) => {}
+        }
+    }
 }
 
 pub(super) struct Writer {
@@ -44,38 +98,81 @@ pub(super) struct Writer {
     pub(super) latest: Arc<Latest>,
     pub(super) failed: Arc<AtomicBool>,
     pub(super) end: End,
+    pub(super) spool: Spool,
 }
 
 impl Writer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: Arc<Queue>) {
         let queue = Attended(queue);
+        let instruments = &queue.0.instruments;
         let mut answered = Answered::default();
-        while let Some(group) = queue.0.next_group(answered) {
-            let clients = group.iter().filter(|job| job.urgent).count();
-            let mut jobs: Vec<_> = group.into_iter().map(|job| (job, Verdict::Heard)).collect();
+        while let Some(group) = queue.0.next_group(answered, self.spool.due()) {
+            let clients = group.iter().filter(|job| job.is_urgent()).count();
             let begin = Instant::now();
-            let outcome = self.commit(&mut jobs);
-            let took = begin.elapsed();
-            answered = Answered { clients, patience: (took / PATIENCE).min(PATIENCE_MAX) };
-            queue.0.instruments.committed(jobs.len(), outcome.is_ok(), took);
-            if let Err(StoreError::Engine(error)) = &outcome {
-                tracing::error!(%error, "a commit failed; the store serves no more writes");
-                self.failed.store(true, Ordering::Relaxed);
+            match self.spool(group, instruments) {
+                Ok(waiting) => {
+                    answered = Answered::of(clients, begin.elapsed());
+                    // Whoever asked may have gone; the entry stands all the same.
+                    waiting.into_iter().for_each(|waiting| drop(waiting.send(Ok(()))));
+                }
+                Err(group) => {
+                    let mut jobs: Vec<_> = group.into_iter().map(|job| (job, Verdict::Heard)).collect();
+                    let outcome = self.commit_counted(&mut jobs, instruments);
+                    answered = Answered::of(clients, begin.elapsed());
+                    jobs.into_iter().for_each(|(job, verdict)| job.done(verdict.of(&outcome)));
+                }
             }
-            for (job, verdict) in jobs {
-                let own = if verdict == Verdict::Panicked { Err(StoreError::Panicked) } else { Ok(()) };
-                job.work.done(outcome.clone().and(own));
-            }
+        }
+        if self.spool.entries().is_empty() || self.commit_counted(&mut [], instruments).is_ok() {
+            self.spool.remove();
         }
     }
 
+    /// Sees a group of audit entries onto the disk by way of the spool, and answers who waits
+    /// for that. A group that has to be committed is handed back.
+    fn spool(&mut self, group: Vec<Job>, instruments: &Instruments) -> Result<Vec<Waiting>, Vec<Job>> {
+        let awaited = group.iter().any(Job::is_urgent) && !self.failed.load(Ordering::Relaxed);
+        let entries: Option<Vec<_>> = group.iter().map(Job::entry).collect();
+        let keyring = Arc::clone(self.latest.snapshot().keyring());
+        match entries {
+            Some(entries) if awaited && self.spool.append(&keyring, &self.end.head(), &entries) => {}
+            _ => return Err(group),
+        }
+        instruments.spooled(group.len());
+        let notes = group.into_iter().filter_map(Job::into_note);
+        let waiting = notes.filter_map(|note| {
+            self.spool.keep(note.entry);
+            note.waiting
+        });
+        Ok(waiting.collect())
+    }
+
+    fn commit_counted(
+        &mut self,
+        jobs: &mut [(Job, Verdict)],
+        instruments: &Instruments,
+    ) -> Result<(), StoreError> {
+        let begin = Instant::now();
+        let outcome = self.commit(jobs);
+        instruments.committed(jobs.len(), outcome.is_ok(), begin.elapsed());
+        if let Err(StoreError::Engine(error)) = &outcome {
+            tracing::error!(%error, "a commit failed; the store serves no more writes");
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
     fn commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<(), StoreError> {
-        let before = self.end.head();
+        let (before, keys) = (self.end.head(), Arc::clone(self.latest.snapshot().keyring()));
         match self.try_commit(jobs) {
             Ok((Committed::Nothing, _)) => Ok(()),
             Ok((committed, keyring)) => {
-                self.latest.renew(&self.database, keyring, committed == Committed::Aside)
+                let keys_changed = !Arc::ptr_eq(&keys, &keyring);
+                let outcome = self.latest.renew(&self.database, keyring, committed == Committed::Aside);
+                // Not before others can see where the entries are now.
+                self.spool.committed(keys_changed);
+                outcome
             }
             Err(error) => {
                 self.end.rewind(before);
@@ -95,10 +192,22 @@ impl Writer {
         let mut in_force = Arc::clone(&keyring);
         let tables = Writing::new(&transaction);
         let mut committed = Committed::Nothing;
+        for entry in self.spool.entries() {
+            committed = Committed::Aside;
+            self.end.append(&tables, &keyring, entry)?;
+        }
         for (job, verdict) in jobs {
+            let work = match job {
+                Job::Change(work) => work,
+                Job::Note(note) => {
+                    committed = committed.max(Committed::Aside);
+                    self.end.append(&tables, &keyring, &note.entry)?;
+                    continue;
+                }
+            };
             let mut batch = Batch::new(&keyring);
             let view = View { tables: &tables, keyring: &keyring };
-            match catch_unwind(AssertUnwindSafe(|| job.work.check(view, &mut batch))) {
+            match catch_unwind(AssertUnwindSafe(|| work.check(view, &mut batch))) {
                 Ok(true) => {
                     if let Some(fresh) = batch.keyring_from_now.take() {
                         in_force = fresh;
@@ -154,6 +263,16 @@ impl Drop for Attended {
 enum Verdict {
     Heard,
     Panicked,
+}
+
+impl Verdict {
+    /// What one job hears of the `outcome` for all.
+    fn of(self, outcome: &Result<(), StoreError>) -> Result<(), StoreError> {
+        match self {
+            Self::Panicked => outcome.clone().and(Err(StoreError::Panicked)),
+            Self::Heard => outcome.clone(),
+        }
+    }
 }
 
 fn apply(

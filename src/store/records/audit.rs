@@ -154,6 +154,8 @@ actions! {
     EnvironmentExported = "environment_exported";
     /// An environment was taken from an archive or a file.
     EnvironmentImported = "environment_imported";
+    /// Audit entries of reads that a killed process left to be written were damaged.
+    AuditSpoolDamaged = "audit_spool_damaged";
 }
 
 /// With what somebody showed who they are.
@@ -216,6 +218,31 @@ pub struct Entry {
     pub subject: Option<String>,
     /// How many secrets were created, updated, deleted, read.
     pub counts: [u32; 4],
+}
+
+impl Entry {
+    /// An entry about what the machine, or its own administrator, did.
+    #[must_use]
+    pub fn of_machine(now: Timestamp, action: Action) -> Self {
+        Self {
+            id: EntryId::new(now),
+            at: now,
+            action,
+            actor: None,
+            credential: CredentialKind::Machine,
+            credential_id: None,
+            address: None,
+            platform: Platform::Admin,
+            user_agent: String::new(),
+            request: None,
+            vault: None,
+            repo: None,
+            environment: None,
+            names: Vec::new(),
+            subject: None,
+            counts: [0; 4],
+        }
+    }
 }
 
 impl Record for u64 {

@@ -1,6 +1,7 @@
-//! A disk that fails, or stops, at every single one of its operations in turn. Whatever
-//! happens, what the store said is written is there afterwards, whole, with its audit
-//! entry; and nothing is there in part.
+//! A disk that fails, or stops, at every single one of its operations in turn, on the
+//! database or on the spool. Whatever happens, what the store said is written is there
+//! afterwards, whole, with its audit entry; so is the entry of whatever was read, in its
+//! place in the order of things; and nothing is there in part.
 //!
 //! When the power goes, what was not yet synced is on the disk, or is not, or only some
 //! of it is, in any order, or a write is there in part: each of these is tried.
@@ -8,12 +9,19 @@
 use super::*;
 use crate::base::Platform;
 use crate::base::ids::EntryId;
+use crate::store::error::FileError;
+use crate::store::migrate::MIGRATIONS;
 use crate::store::records::{Action, CredentialKind, Entry};
+use crate::store::spool::Medium;
 use redb::StorageBackend;
+use std::collections::HashMap;
 use std::io;
+use std::path::{Path, PathBuf};
 
-/// Steps of the script; each changes three records and adds an audit entry.
+/// Steps of the script; each changes three records and adds an audit entry, after some reads.
 const STEPS: u64 = 6;
+/// The number of a step's first read.
+const READS: u64 = 1_000;
 /// A sector: what a disk writes in one piece.
 const SECTOR: usize = 512;
 
@@ -39,21 +47,32 @@ pub(super) enum Remains {
     Some(u64),
 }
 
+/// A file on a disk; others may lie on the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(super) struct Disk {
+    state: Arc<Mutex<State>>,
+    /// Which file.
+    file: usize,
+}
 
 #[derive(Debug)]
 struct State {
+    files: Vec<Contents>,
+    /// Operations so far.
+    done: u64,
+    /// Which operation goes wrong, and how.
+    fault: Option<(u64, Fault)>,
+}
+
+/// What is in a file.
+#[derive(Debug)]
+struct Contents {
     /// What is safe.
     durable: Vec<u8>,
     /// What is read.
     current: Vec<u8>,
     /// What was done since the last sync.
     pending: Vec<Change>,
-    /// Operations so far.
-    done: u64,
-    /// Which operation goes wrong, and how.
-    fault: Option<(u64, Fault)>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,12 +98,19 @@ impl Change {
 
 impl Disk {
     pub(super) fn new(image: Vec<u8>, fault: Option<(u64, Fault)>) -> Self {
-        let (durable, current) = (image.clone(), image);
-        Self(Arc::new(Mutex::new(State { durable, current, pending: Vec::new(), done: 0, fault })))
+        let state = State { files: vec![Contents::new(image)], done: 0, fault };
+        Self { state: Arc::new(Mutex::new(state)), file: 0 }
+    }
+
+    /// Another file on the same disk.
+    fn beside(&self, image: Vec<u8>) -> Self {
+        let mut state = self.state();
+        state.files.push(Contents::new(image));
+        Self { state: Arc::clone(&self.state), file: state.files.len() - 1 }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Operations so far.
@@ -92,13 +118,36 @@ impl Disk {
         self.state().done
     }
 
-    /// What is on it when the process comes back.
+    /// What is in the file when the process comes back.
     pub(super) fn image(&self) -> Vec<u8> {
         let state = self.state();
-        let Some((_, Fault::Stops(remains))) = state.fault else { return state.current.clone() };
-        let mut image = state.durable.clone();
-        let last = state.pending.len().saturating_sub(1);
-        for (at, change) in state.pending.iter().enumerate() {
+        state.files[self.file].left(state.fault.map(|(_, fault)| fault))
+    }
+
+    fn change(&self, change: Change) -> io::Result<()> {
+        let mut state = self.state();
+        let outcome = state.operate();
+        // The write that the power went in may have reached the disk like those before it.
+        let last = matches!(state.fault, Some((at, Fault::Stops(_))) if at + 1 == state.done);
+        if outcome.is_ok() || last {
+            let file = &mut state.files[self.file];
+            change.apply(&mut file.current);
+            file.pending.push(change);
+        }
+        outcome
+    }
+}
+
+impl Contents {
+    fn new(image: Vec<u8>) -> Self {
+        Self { durable: image.clone(), current: image, pending: Vec::new() }
+    }
+
+    fn left(&self, fault: Option<Fault>) -> Vec<u8> {
+        let Some(Fault::Stops(remains)) = fault else { return self.current.clone() };
+        let mut image = self.durable.clone();
+        let last = self.pending.len().saturating_sub(1);
+        for (at, change) in self.pending.iter().enumerate() {
             match (remains, change) {
                 (Remains::Nothing, _) => {}
                 (Remains::Torn, Change::Write(place, bytes)) if at == last => {
@@ -131,50 +180,72 @@ impl State {
         };
         if broken { Err(io::Error::other("the disk is broken")) } else { Ok(()) }
     }
-
-    fn change(&mut self, change: Change) -> io::Result<()> {
-        let outcome = self.operate();
-        // The write that the power went in may have reached the disk like those before it.
-        let last = matches!(self.fault, Some((at, Fault::Stops(_))) if at + 1 == self.done);
-        if outcome.is_ok() || last {
-            change.apply(&mut self.current);
-            self.pending.push(change);
-        }
-        outcome
-    }
 }
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state().current.len() as u64)
+        Ok(self.state().files[self.file].current.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.state();
         let from = usize::try_from(offset).map_err(io::Error::other)?;
-        let there = state.current.get(from..from + out.len());
+        let there = state.files[self.file].current.get(from..from + out.len());
         out.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(io::Error::other)?;
-        self.state().change(Change::Length(len))
+        self.change(Change::Length(usize::try_from(len).map_err(io::Error::other)?))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state();
         state.operate()?;
-        for change in std::mem::take(&mut state.pending) {
-            change.apply(&mut state.durable);
+        let file = &mut state.files[self.file];
+        for change in std::mem::take(&mut file.pending) {
+            change.apply(&mut file.durable);
         }
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(io::Error::other)?;
-        self.state().change(Change::Write(at, data.to_vec()))
+        self.change(Change::Write(at, data.to_vec()))
     }
+}
+
+/// A spool on such a disk. A file of no length is one that is not there.
+impl Medium for Disk {
+    fn read(&self) -> Result<Option<Vec<u8>>, FileError> {
+        let bytes = self.state().files[self.file].current.clone();
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn make(&mut self) -> Result<(), FileError> {
+        self.set_len(0)
+            .and_then(|()| StorageBackend::write(self, 0, &[0; SECTOR]))
+            .and_then(|()| self.sync_data())
+            .map_err(spool_failed)
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), FileError> {
+        StorageBackend::write(self, offset as u64, bytes)
+            .and_then(|()| self.sync_data())
+            .map_err(spool_failed)
+    }
+
+    fn remove(&mut self) -> Result<(), FileError> {
+        self.set_len(0).map_err(spool_failed)
+    }
+
+    fn set_aside(&mut self) -> Result<PathBuf, FileError> {
+        panic!("there is nothing wrong with the spool");
+    }
+}
+
+fn spool_failed(error: io::Error) -> FileError {
+    FileError::io(Path::new("spool"), error)
 }
 
 /// The appliance on the disk: its keys, and what it holds before the script.
@@ -183,6 +254,10 @@ struct Fixture {
     image: Vec<u8>,
 }
 
+/// What was acknowledged of the script, and in which of its waits: everything in one wait
+/// was asked for before anything in the next.
+type Acknowledged = Vec<(u64, usize)>;
+
 impl Fixture {
     fn new() -> Self {
         let (master, disk) = (MasterSecret::Key(MasterKey::generate()), Disk::new(Vec::new(), None));
@@ -190,21 +265,40 @@ impl Fixture {
         Self { master, image: disk.image() }
     }
 
-    /// Runs the script on a disk with `fault`. Returns the steps that were acknowledged.
-    async fn run(&self, disk: &Disk) -> Vec<u64> {
-        let Ok(store) = Store::open_in(disk.clone(), &self.master, None) else { return Vec::new() };
+    fn open(&self, disk: &Disk, spool: &Disk) -> Result<Store, OpenStoreError> {
+        Store::open_with(disk.clone(), Some(Box::new(spool.clone())), &self.master, None, MIGRATIONS)
+    }
+
+    /// Runs the script on a disk that may have a fault. Returns what was acknowledged.
+    async fn run(&self, disk: &Disk, spool: &Disk) -> Acknowledged {
+        let Ok(store) = self.open(disk, spool) else { return Vec::new() };
         let mut acknowledged = Vec::new();
+        let mut wait = 0;
         for step in 1..=STEPS {
-            // Some steps come together and share a commit.
-            let steps: &[u64] = if step % 3 == 0 { &[step, step + STEPS, step + 2 * STEPS] } else { &[step] };
-            let jobs = steps.iter().map(|&step| store.write(move |view, batch| work(view, batch, step)));
-            let outcomes = futures_util::future::join_all(jobs).await;
-            for (step, outcome) in steps.iter().zip(outcomes) {
-                match outcome {
-                    Ok(()) => acknowledged.push(*step),
-                    Err(StoreError::Engine(_)) => assert!(!store.is_healthy(), "a broken store says so"),
-                    Err(other) => panic!("{other}"),
+            let first = READS + 10 * step;
+            // Some come together and share a wait for the disk; some reads come with the writes.
+            let (steps, reads): (&[u64], &[u64]) = match step % 3 {
+                0 => (&[step, step + STEPS, step + 2 * STEPS], &[first, first + 1, first + 2]),
+                1 => (&[step], &[first]),
+                _ => (&[step], &[]),
+            };
+            for (steps, reads) in [(&[][..], reads), (&[][..], &[first + 3]), (steps, &[first + 4])] {
+                let writes =
+                    steps.iter().map(|&step| store.write(move |view, batch| work(view, batch, step)));
+                let notes = reads.iter().map(|&number| store.audit_read(entry(number)));
+                let outcomes = tokio::join!(
+                    futures_util::future::join_all(writes),
+                    futures_util::future::join_all(notes)
+                );
+                let outcomes = outcomes.0.into_iter().chain(outcomes.1);
+                for (number, outcome) in steps.iter().chain(reads).zip(outcomes) {
+                    match outcome {
+                        Ok(()) => acknowledged.push((*number, wait)),
+                        Err(StoreError::Engine(_)) => assert!(!store.is_healthy(), "a broken store says so"),
+                        Err(other) => panic!("{other}"),
+                    }
                 }
+                wait += 1;
             }
         }
         acknowledged
@@ -267,12 +361,28 @@ fn entry(step: u64) -> Entry {
     }
 }
 
+/// The numbers of the steps and reads that the log tells of, in its order.
+fn told(view: View<'_>) -> Result<Vec<u64>, StoreError> {
+    let mut numbers = Vec::new();
+    view.audit().after(0, |_, entry| {
+        numbers.push(entry.subject.unwrap().parse().unwrap());
+        std::ops::ControlFlow::Continue(())
+    })?;
+    Ok(numbers)
+}
+
 /// Opens what is left on the disk, and looks.
-async fn assert_whole(fixture: &Fixture, image: Vec<u8>, acknowledged: &[u64], what: &str) {
-    let disk = Disk::new(image, None);
-    let store = Store::open_in(disk, &fixture.master, None)
-        .unwrap_or_else(|error| panic!("{what}: it does not open: {error}"));
-    let written = store
+async fn assert_whole(
+    fixture: &Fixture,
+    (disk, spool): (&Disk, &Disk),
+    acknowledged: &[(u64, usize)],
+    what: &str,
+) {
+    let disk = Disk::new(disk.image(), None);
+    let spool = disk.beside(spool.image());
+    let store =
+        fixture.open(&disk, &spool).unwrap_or_else(|error| panic!("{what}: it does not open: {error}"));
+    let (written, told) = store
         .read(|view| {
             let mut written = Vec::new();
             for step in 1..=3 * STEPS {
@@ -289,37 +399,56 @@ async fn assert_whole(fixture: &Fixture, image: Vec<u8>, acknowledged: &[u64], w
             assert_eq!(count(view)?, written.len() as u64, "{what}: the count is of another state");
             let report = view.audit().verify(None)?;
             assert_eq!(report.fault, None, "{what}");
-            assert_eq!(report.sound_to, written.len() as u64, "{what}: entries are missing or too many");
-            Ok::<_, StoreError>(written)
+            Ok::<_, StoreError>((written, told(view)?))
         })
         .unwrap_or_else(|error| panic!("{what}: {error}"));
-    let lost: Vec<_> = acknowledged.iter().filter(|step| !written.contains(step)).collect();
-    assert!(lost.is_empty(), "{what}: {lost:?} were acknowledged and are lost; there are {written:?}");
+    let mut steps: Vec<_> = told.iter().copied().filter(|number| *number < READS).collect();
+    steps.sort_unstable();
+    assert_eq!(steps, written, "{what}: entries are missing or too many");
+    let places: HashMap<_, _> = told.iter().enumerate().map(|(place, number)| (*number, place)).collect();
+    assert_eq!(places.len(), told.len(), "{what}: an entry is there twice: {told:?}");
+    let lost: Vec<_> = acknowledged.iter().filter(|(number, _)| !places.contains_key(number)).collect();
+    assert!(lost.is_empty(), "{what}: {lost:?} were acknowledged and are lost; the log tells of {told:?}");
+    let mut in_order: Vec<_> = acknowledged.iter().map(|(number, wait)| (places[number], *wait)).collect();
+    in_order.sort_unstable();
+    assert!(in_order.is_sorted_by_key(|(_, wait)| *wait), "{what}: the log is out of order: {told:?}");
     // And life goes on.
+    store.audit_read(entry(400)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     store.write(|view, batch| work(view, batch, 500)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(store.read(count).unwrap(), written.len() as u64 + 1, "{what}");
+    assert_eq!(store.read(self::told).unwrap(), [told.as_slice(), &[400, 500]].concat(), "{what}");
 }
 
 async fn try_every_operation(faults: &[Fault]) {
     let fixture = Fixture::new();
     let disk = Disk::new(fixture.image.clone(), None);
-    let all = fixture.run(&disk).await;
-    assert_eq!(all.len() as u64, STEPS + 2 * (STEPS / 3), "without a fault everything is written");
+    let spool = disk.beside(Vec::new());
+    let all = fixture.run(&disk, &spool).await;
+    let reads = all.iter().filter(|(number, _)| *number > READS).count() as u64;
+    assert_eq!(
+        (all.len() as u64 - reads, reads),
+        (STEPS + 2 * (STEPS / 3), 20),
+        "without a fault all is done"
+    );
     let operations = disk.operations();
     assert!(operations > 2 * STEPS, "{operations}");
     assert!(disk.image().len() > fixture.image.len(), "the file has to grow on the way");
-    assert_whole(&fixture, disk.image(), &all, "no fault").await;
-    let mut cut_short = 0;
+    assert_eq!(spool.image().len(), 0, "a store that was closed has no spool");
+    assert_whole(&fixture, (&disk, &spool), &all, "no fault").await;
+    let (mut cut_short, mut left_in_spool) = (0, 0);
     for number in 0..operations {
         for fault in faults {
             let disk = Disk::new(fixture.image.clone(), Some((number, *fault)));
-            let acknowledged = fixture.run(&disk).await;
+            let spool = disk.beside(Vec::new());
+            let acknowledged = fixture.run(&disk, &spool).await;
             cut_short += usize::from(acknowledged.len() < all.len());
+            left_in_spool += usize::from(!spool.image().is_empty());
             let what = format!("{fault:?} at operation {number} of {operations}");
-            assert_whole(&fixture, disk.image(), &acknowledged, &what).await;
+            assert_whole(&fixture, (&disk, &spool), &acknowledged, &what).await;
         }
     }
     assert!(cut_short > 0, "no fault was ever felt");
+    assert!(left_in_spool > 0, "no spool was ever left");
 }
 
 #[tokio::test]
