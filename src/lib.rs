@@ -11,7 +11,8 @@
 //! config     raw TOML and environment → validated settings; the commented example is generated from it
 //! telemetry  logs, access lines, what is counted of requests, redaction
 //! crypto     keyring, envelope (seal and open), password, token, digest, rotation
-//! store      table catalogue, record codec, the writer (group commit), snapshots, migrations, backup
+//! store      table catalogue, record codec, the writer (group commit), the spool of audit entries, snapshots,
+//!            migrations, backup
 //! domain     actor, permissions, errors, ports; one file for each subject the product speaks of
 //! outbound   one HTTPS client: names, certificates, proxies, timeouts, limits
 //! identity   the forge that keeps the repositories: GitHub
@@ -86,7 +87,8 @@
 //! string. The handler, a screenful at most, parses, calls one service of `domain` and shapes the answer. The
 //! service asks `permissions` for a capability, such as writing one environment, and the call that touches data
 //! requires that capability by type: a forgotten check does not compile. `store` seals the data and commits it
-//! together with its audit entry, and only then does the answer leave. A mutation, once begun, outlives the
+//! together with its audit entry, and only then does the answer leave; what was read leaves when its audit entry
+//! is on the disk, in the spool, from where the next commit takes it over. A mutation, once begun, outlives the
 //! client's disconnect.
 //!
 //! Errors climb the same stairs and are converted once per floor (`StoreError`, then [`domain::Error`], then the

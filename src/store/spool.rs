@@ -38,7 +38,7 @@
 //!   opens is moved, the log gets an entry that says how many records are missing, and the
 //!   file stays, under another name.
 //! - The spool goes on from a head that the log has not reached: an older database was put
-//!   in the place of the one it belongs to. Nothing is moved; else the same.
+//!   in the place of the one it belongs to. None of that is moved; else the same.
 //! - The disk refuses: then readers wait for commits, as if there were no spool, and after
 //!   a minute it is tried again.
 //!

@@ -2,6 +2,7 @@
 
 mod faults;
 mod migrations;
+mod spool;
 
 use super::records::{Account, User};
 use super::tables::{PROGRESS, USERS};

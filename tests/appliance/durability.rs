@@ -1,9 +1,9 @@
-//! `kill -9`, again and again, in the middle of pushes: what was acknowledged is there, whole, with its entry in
-//! the audit log; what was not is there whole or not at all.
+//! `kill -9`, again and again, in the middle of pushes and pulls: what was acknowledged is there, whole, with its
+//! entry in the audit log; what was not is there whole or not at all. Whoever got values is in the log.
 
 use super::harness::{Appliance, Client, Request};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often the server is killed, unless `KEYWAYD_TEST_KILLS` says otherwise.
@@ -12,6 +12,8 @@ const KILLS: u64 = 250;
 const KEYS: usize = 12;
 /// Environments with one writer each, and one in which the last two writers meet.
 const ENVIRONMENTS: [&str; 5] = ["local", "development", "staging", "production", "production"];
+/// Clients that pull meanwhile.
+const READERS: usize = 2;
 
 /// What a writer knows.
 #[derive(Clone, Copy, Default)]
@@ -64,11 +66,25 @@ fn write(client: &Client, writer: usize, mut progress: Progress, total: &AtomicU
     }
 }
 
+/// Pulls until the server is gone; answers the ids of the requests that were answered.
+fn read(client: &Client, reader: usize) -> Vec<String> {
+    let mut answered = Vec::new();
+    loop {
+        let target = format!("/v1/secrets/pull?repo=acme/app&environment={}", ENVIRONMENTS[reader]);
+        let Ok(answer) = client.try_send(&Request::new("GET", &target)) else {
+            return answered;
+        };
+        answer.ok();
+        answered.push(answer.header("x-request-id").expect("every answer has one").to_owned());
+    }
+}
+
 #[test]
 fn what_was_acknowledged_survives_any_number_of_kills() {
     let mut appliance = Appliance::start();
     appliance.admin().create_vault("acme/app");
     let mut writers = [Progress::default(); ENVIRONMENTS.len()];
+    let mut pulls = Vec::new();
     for round in 0..kills() {
         let total = AtomicU64::new(0);
         let pid = appliance.pid();
@@ -78,6 +94,8 @@ fn what_was_acknowledged_survives_any_number_of_kills() {
                 let progress = writers[writer];
                 scope.spawn(move || write(&appliance.admin(), writer, progress, total))
             });
+            let reading: [_; READERS] =
+                std::array::from_fn(|reader| scope.spawn(move || read(&appliance.admin(), reader)));
             // After a number of pushes that changes from round to round, and anywhere within the next.
             while total.load(Ordering::Relaxed) < round % 23 && !running.iter().any(|one| one.is_finished()) {
                 std::thread::yield_now();
@@ -86,6 +104,7 @@ fn what_was_acknowledged_survives_any_number_of_kills() {
                 std::hint::spin_loop();
             }
             nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("the process is there");
+            pulls.extend(reading.into_iter().flat_map(|reader| reader.join().expect("no bad answer")));
             running.map(|writer| writer.join().expect("no bad answer"))
         });
         appliance.ended();
@@ -94,6 +113,7 @@ fn what_was_acknowledged_survives_any_number_of_kills() {
     }
     let acknowledged: u64 = writers.iter().map(|writer| writer.count).sum();
     assert_audited(&appliance.admin(), acknowledged);
+    assert_pulls_audited(&appliance, &pulls);
     assert_chained(&mut appliance);
 }
 
@@ -133,6 +153,22 @@ fn assert_audited(admin: &Client, acknowledged: u64) {
     }
     let most = acknowledged + kills() * ENVIRONMENTS.len() as u64;
     assert!((acknowledged..=most).contains(&total), "{total} entries for {acknowledged} acknowledged pushes");
+}
+
+/// Every answered pull has one entry.
+fn assert_pulls_audited(appliance: &Appliance, answered: &[String]) {
+    assert!(answered.len() as u64 >= kills(), "{} pulls", answered.len());
+    appliance.cli(&["audit", "verify"]).done();
+    let mut audited = HashSet::new();
+    for line in appliance.cli(&["audit", "export"]).done().lines() {
+        let entry: Value = serde_json::from_str(line).expect("JSON");
+        if entry["action"] == "secrets_pulled" {
+            let request = entry["metadata"]["requestId"].as_str().expect("pulls are requests").to_owned();
+            assert!(audited.insert(request), "an entry is there twice: {entry}");
+        }
+    }
+    let lost = answered.iter().filter(|request| !audited.contains(*request)).count();
+    assert_eq!(lost, 0, "{lost} of {} answered pulls are not in the log", answered.len());
 }
 
 /// The entries are numbered from one on without a gap, however often they were cut off.

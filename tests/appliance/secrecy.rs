@@ -148,7 +148,12 @@ fn nothing_on_the_disk_and_nothing_in_the_log_can_be_read() {
     words.push(master.trim().to_owned());
     let raw_key = STANDARD.encode(master.trim());
     words.push(raw_key);
-    for (path, _, _, bytes) in running.into_iter().chain(snapshot(&appliance.data_dir())) {
+    let spool =
+        running.iter().find(|(path, ..)| path.ends_with("keyway.redb.spool")).expect("it was read from");
+    assert!(spool.1 & 0o077 == 0 && holds(&spool.3, &[&b"kwS1"[..], &[0; 2]].concat()), "{:o}", spool.1);
+    for (path, _, _, mut bytes) in running.into_iter().chain(snapshot(&appliance.data_dir())) {
+        // Zeros say nothing, and looking through them takes long.
+        bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1));
         if path.ends_with("master.key") || path.ends_with("first-login") {
             continue;
         }
