@@ -161,7 +161,7 @@ impl Store {
     /// If the queue is full or closed, or the disk refuses.
     pub async fn audit_read(&self, entry: Entry) -> Result<(), StoreError> {
         let (answer, waiting) = oneshot::channel();
-        self.queue.push(Job::Note(Note { entry, waiting: Some(answer) }))?;
+        self.queue.push(Job::Note(Box::new(Note { entry, waiting: Some(answer) })))?;
         waiting.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -170,7 +170,7 @@ impl Store {
     /// # Errors
     /// If the queue is full or closed.
     pub fn audit_soon(&self, entry: Entry) -> Result<(), StoreError> {
-        self.queue.push(Job::Note(Note { entry, waiting: None }))
+        self.queue.push(Job::Note(Box::new(Note { entry, waiting: None })))
     }
 
     /// Reads as [`Store::read`] does, from a state in which the audit log has every entry

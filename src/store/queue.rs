@@ -191,7 +191,7 @@ mod tests {
 
     fn job(urgent: bool) -> Job {
         let entry = Entry::of_machine(Timestamp::from_millis(1), Action::BackupTaken);
-        Job::Note(Note { entry, waiting: urgent.then(|| oneshot::channel().0) })
+        Job::Note(Box::new(Note { entry, waiting: urgent.then(|| oneshot::channel().0) }))
     }
 
     fn size(group: Option<Vec<Job>>) -> Option<usize> {

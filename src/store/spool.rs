@@ -175,6 +175,11 @@ impl Spool {
         }
     }
 
+    /// The commit has to be tried again, but not at once.
+    pub(super) fn not_committed(&mut self) {
+        self.since = self.since.map(|_| Instant::now());
+    }
+
     /// Removes the file, out of which everything is in the log. It is made again when it is
     /// needed.
     pub(super) fn remove(&mut self) {

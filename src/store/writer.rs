@@ -38,7 +38,7 @@ pub(super) enum Job {
     /// Something that only a commit can do. Somebody waits for it.
     Change(Box<dyn Work>),
     /// An entry for the audit log.
-    Note(Note),
+    Note(Box<Note>),
 }
 
 pub(super) struct Note {
@@ -67,7 +67,7 @@ impl Job {
         }
     }
 
-    fn into_note(self) -> Option<Note> {
+    fn into_note(self) -> Option<Box<Note>> {
         match self {
             Self::Change(_) => None,
             Self::Note(note) => Some(note),
@@ -107,7 +107,7 @@ impl Writer {
         let queue = Attended(queue);
         let instruments = &queue.0.instruments;
         let mut answered = Answered::default();
-        while let Some(group) = queue.0.next_group(answered, self.spool.due()) {
+        while let Some(group) = queue.0.next_group(answered, self.due()) {
             let clients = group.iter().filter(|job| job.is_urgent()).count();
             let begin = Instant::now();
             match self.spool(group, instruments) {
@@ -127,6 +127,12 @@ impl Writer {
         if self.spool.entries().is_empty() || self.commit_counted(&mut [], instruments).is_ok() {
             self.spool.remove();
         }
+    }
+
+    /// Until when something has to be committed, whether or not there is work. What cannot be
+    /// written any more stays in the spool.
+    fn due(&self) -> Option<Instant> {
+        if self.failed.load(Ordering::Relaxed) { None } else { self.spool.due() }
     }
 
     /// Sees a group of audit entries onto the disk by way of the spool, and answers who waits
@@ -176,6 +182,7 @@ impl Writer {
             }
             Err(error) => {
                 self.end.rewind(before);
+                self.spool.not_committed();
                 Err(error)
             }
         }
