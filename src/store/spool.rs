@@ -196,6 +196,8 @@ impl Spool {
             (_, None) => false,
             (State::Ready, _) => true,
             (State::Refused(since), _) if since.elapsed() < RETRY => false,
+            // What is in it is nowhere else on the disk.
+            _ if !self.entries.is_empty() => false,
             (State::Absent | State::Refused(_), Some(medium)) => {
                 let made = medium.make();
                 self.is_good(made)
