@@ -27,6 +27,7 @@ use crate::crypto::{Binding, ChainMac, Keyring, envelope};
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
+use zeroize::Zeroizing;
 
 pub(super) const HEAD: &[u8] = b"audit_head";
 pub(super) const BASE: &[u8] = b"audit_base";
@@ -92,7 +93,7 @@ impl Head {
     }
 
     /// Writes the head.
-    pub(super) fn save(&self, tables: &Writing<'_>, keyring: &Keyring) -> Result<(), StoreError> {
+    fn save(&self, tables: &Writing<'_>, keyring: &Keyring) -> Result<(), StoreError> {
         tables.put(META, HEAD, &seal(keyring, META, HEAD, &self.plain()))
     }
 
@@ -103,9 +104,15 @@ impl Head {
     }
 }
 
-/// The end of the log, where the writer goes on.
+/// The end of the log, where the writer goes on. Sealing entries is most of the work of
+/// appending them, and needs no transaction: it can be done before there is one.
 pub(super) struct End {
-    head: Head,
+    /// Where the log ended after the last commit.
+    committed: Head,
+    /// Where it ends with what has been appended since.
+    last: Head,
+    /// What that changes, as far as it was not written yet.
+    changes: Vec<Change>,
     /// The last ordinals of journals written to of late: looking one up costs more than
     /// writing the entry.
     ordinals: HashMap<Journal, u64>,
@@ -113,49 +120,69 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn at(head: Head) -> Self {
-        Self { head, ordinals: HashMap::new() }
+        Self { committed: head, last: head, changes: Vec::new(), ordinals: HashMap::new() }
     }
 
-    pub(super) const fn head(&self) -> Head {
-        self.head
+    /// Where the log ended after the last commit.
+    pub(super) const fn committed(&self) -> Head {
+        self.committed
     }
 
-    /// Back to `head`: what was appended since then was not committed.
-    pub(super) fn rewind(&mut self, head: Head) {
-        *self = Self::at(head);
-    }
-
-    /// Appends `entry`.
+    /// Appends `entry`, to be written. In `tables` is what was written of the log.
     pub(super) fn append(
         &mut self,
-        tables: &Writing<'_>,
+        tables: &dyn Tables,
         keyring: &Keyring,
         entry: &Entry,
     ) -> Result<(), StoreError> {
-        let sequence = self.head.sequence + 1;
+        let sequence = self.last.sequence + 1;
         let encoded = codec::encode(entry)?;
-        let mac = keyring.audit.link(&self.head.mac, sequence, &encoded);
-        let plain = [&mac, encoded.as_slice()].concat();
-        let key = sequence.to_bytes();
-        tables.put(AUDIT.name, &key, &seal(keyring, AUDIT.name, &key, &plain))?;
+        let mac = keyring.audit.link(&self.last.mac, sequence, &encoded);
+        let plain = Zeroizing::new([&mac, encoded.as_slice()].concat());
+        self.put(keyring, AUDIT.name, sequence.to_bytes(), &plain);
         for journal in Journal::of(entry) {
             let key = journal.key(self.next_ordinal(journal, tables)?);
-            let value = seal(keyring, journal.table(), &key, &codec::encode(&sequence)?);
-            tables.put(journal.table(), &key, &value)?;
+            self.put(keyring, journal.table(), key, &codec::encode(&sequence)?);
         }
-        self.head = Head { sequence, mac };
+        self.last = Head { sequence, mac };
         Ok(())
     }
 
-    fn next_ordinal(&mut self, journal: Journal, tables: &Writing<'_>) -> Result<u64, StoreError> {
-        if let Some(last) = self.ordinals.get_mut(&journal) {
-            *last += 1;
-            return Ok(*last);
-        }
-        let next = journal.last(tables)?.map_or(0, |last| last + 1);
-        if self.ordinals.len() >= JOURNALS_KNOWN {
+    fn put(&mut self, keyring: &Keyring, table: &'static str, key: Vec<u8>, plain: &[u8]) {
+        let value = Some(seal(keyring, table, &key, plain));
+        self.changes.push(Change { table, key, value });
+    }
+
+    /// Writes what was appended.
+    pub(super) fn write(&mut self, tables: &Writing<'_>) -> Result<(), StoreError> {
+        self.changes.drain(..).try_for_each(|Change { table, key, value }| {
+            tables.put(table, &key, value.as_deref().unwrap_or_default())
+        })
+    }
+
+    /// Writes where the log ends now, if that is elsewhere than before.
+    pub(super) fn save(&self, tables: &Writing<'_>, keyring: &Keyring) -> Result<(), StoreError> {
+        if self.last == self.committed { Ok(()) } else { self.last.save(tables, keyring) }
+    }
+
+    /// What was written is committed.
+    pub(super) fn commit(&mut self) {
+        self.committed = self.last;
+        if self.ordinals.len() > JOURNALS_KNOWN {
             self.ordinals.clear();
         }
+    }
+
+    /// Back to the last commit.
+    pub(super) fn rewind(&mut self) {
+        *self = Self::at(self.committed);
+    }
+
+    fn next_ordinal(&mut self, journal: Journal, tables: &dyn Tables) -> Result<u64, StoreError> {
+        let next = match self.ordinals.get(&journal) {
+            Some(last) => last + 1,
+            None => journal.last(tables)?.map_or(0, |last| last + 1),
+        };
         self.ordinals.insert(journal, next);
         Ok(next)
     }

@@ -102,6 +102,7 @@ impl Store {
             failed: Arc::clone(&failed),
             end: End::at(head),
             spool,
+            appended: 0,
         };
         let jobs = Arc::clone(&queue);
         let thread = std::thread::Builder::new()

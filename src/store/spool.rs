@@ -277,7 +277,8 @@ fn take(
         let tables = Writing::new(&transaction);
         let mut end = End::at(head);
         entries.iter().try_for_each(|entry| end.append(&tables, keyring, entry))?;
-        end.head().save(&tables, keyring)?;
+        end.write(&tables)?;
+        end.save(&tables, keyring)?;
     }
     transaction.commit().map_err(StoreError::from)?;
     tracing::info!(entries = entries.len(), "moved audit entries of the process before into the log");

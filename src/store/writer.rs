@@ -11,7 +11,7 @@
 use super::StoreError;
 use super::audit::End;
 use super::batch::Batch;
-use super::engine::{Latest, Writing};
+use super::engine::{Latest, Tables, Writing};
 use super::meters::Instruments;
 use super::opened::Opened;
 use super::queue::{Answered, Queue};
@@ -99,6 +99,8 @@ pub(super) struct Writer {
     pub(super) failed: Arc<AtomicBool>,
     pub(super) end: End,
     pub(super) spool: Spool,
+    /// How many of the entries in the spool are appended to the log, to be written.
+    pub(super) appended: usize,
 }
 
 impl Writer {
@@ -115,6 +117,7 @@ impl Writer {
                     answered = Answered::of(clients, begin.elapsed());
                     // Whoever asked may have gone; the entry stands all the same.
                     waiting.into_iter().for_each(|waiting| drop(waiting.send(Ok(()))));
+                    self.prepare();
                 }
                 Err(group) => {
                     let mut jobs: Vec<_> = group.into_iter().map(|job| (job, Verdict::Heard)).collect();
@@ -142,7 +145,7 @@ impl Writer {
         let entries: Option<Vec<_>> = group.iter().map(Job::entry).collect();
         let keyring = Arc::clone(self.latest.snapshot().keyring());
         match entries {
-            Some(entries) if awaited && self.spool.append(&keyring, &self.end.head(), &entries) => {}
+            Some(entries) if awaited && self.spool.append(&keyring, &self.end.committed(), &entries) => {}
             _ => return Err(group),
         }
         instruments.spooled(group.len());
@@ -152,6 +155,29 @@ impl Writer {
             note.waiting
         });
         Ok(waiting.collect())
+    }
+
+    /// Seals what is in the spool for the log while nobody waits, so that the commit is quick.
+    fn prepare(&mut self) {
+        let snapshot = self.latest.snapshot();
+        if let Err(error) = self.append(snapshot.as_ref(), snapshot.keyring()) {
+            tracing::error!(%error, "the audit log was not prepared; the next commit tries again");
+            self.rewind();
+        }
+    }
+
+    /// Appends what is in the spool to the log, to be written.
+    fn append(&mut self, tables: &dyn Tables, keyring: &Keyring) -> Result<(), StoreError> {
+        for entry in self.spool.entries().iter().skip(self.appended) {
+            self.end.append(tables, keyring, entry)?;
+            self.appended += 1;
+        }
+        Ok(())
+    }
+
+    fn rewind(&mut self) {
+        self.end.rewind();
+        self.appended = 0;
     }
 
     fn commit_counted(
@@ -170,10 +196,12 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: &mut [(Job, Verdict)]) -> Result<(), StoreError> {
-        let (before, keys) = (self.end.head(), Arc::clone(self.latest.snapshot().keyring()));
+        let keys = Arc::clone(self.latest.snapshot().keyring());
         match self.try_commit(jobs) {
             Ok((Committed::Nothing, _)) => Ok(()),
             Ok((committed, keyring)) => {
+                self.end.commit();
+                self.appended = 0;
                 let keys_changed = !Arc::ptr_eq(&keys, &keyring);
                 let outcome = self.latest.renew(&self.database, keyring, committed == Committed::Aside);
                 // Not before others can see where the entries are now.
@@ -181,7 +209,7 @@ impl Writer {
                 outcome
             }
             Err(error) => {
-                self.end.rewind(before);
+                self.rewind();
                 self.spool.not_committed();
                 Err(error)
             }
@@ -193,15 +221,15 @@ impl Writer {
         let mut transaction = self.database.begin_write()?;
         // After a crash the file opens at once instead of after a walk through all of it.
         transaction.set_quick_repair(true);
-        let before = self.end.head();
         // Keys that come into force with this group seal nothing before the next.
         let keyring = Arc::clone(self.latest.snapshot().keyring());
         let mut in_force = Arc::clone(&keyring);
         let tables = Writing::new(&transaction);
         let mut committed = Committed::Nothing;
-        for entry in self.spool.entries() {
+        if !self.spool.entries().is_empty() {
             committed = Committed::Aside;
-            self.end.append(&tables, &keyring, entry)?;
+            self.append(&tables, &keyring)?;
+            self.end.write(&tables)?;
         }
         for (job, verdict) in jobs {
             let work = match job {
@@ -209,6 +237,7 @@ impl Writer {
                 Job::Note(note) => {
                     committed = committed.max(Committed::Aside);
                     self.end.append(&tables, &keyring, &note.entry)?;
+                    self.end.write(&tables)?;
                     continue;
                 }
             };
@@ -231,9 +260,7 @@ impl Writer {
             transaction.abort()?;
             return Ok((committed, keyring));
         }
-        if self.end.head() != before {
-            self.end.head().save(&tables, &keyring)?;
-        }
+        self.end.save(&tables, &keyring)?;
         drop(tables);
         transaction.commit()?;
         Ok((committed, in_force))
@@ -300,5 +327,6 @@ fn apply(
         committed = committed.max(Committed::Aside);
         end.append(tables, keyring, entry)?;
     }
+    end.write(tables)?;
     Ok(committed)
 }
