@@ -48,11 +48,11 @@ impl Default for Instruments {
 }
 
 impl Instruments {
-    /// A group of `jobs` was committed, or was not.
-    pub(super) fn committed(&self, jobs: usize, is_good: bool, elapsed: Duration) {
+    /// So many writes were committed together, or were not.
+    pub(super) fn committed(&self, writes: usize, is_good: bool, elapsed: Duration) {
         if is_good { &self.commits } else { &self.failed }.inc();
         self.seconds.observe(elapsed.as_secs_f64());
-        self.jobs.observe(jobs as f64);
+        self.jobs.observe(writes as f64);
     }
 }
 

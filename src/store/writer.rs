@@ -185,9 +185,9 @@ impl Writer {
         jobs: &mut [(Job, Verdict)],
         instruments: &Instruments,
     ) -> Result<(), StoreError> {
-        let begin = Instant::now();
+        let (begin, writes) = (Instant::now(), self.spool.entries().len() + jobs.len());
         let outcome = self.commit(jobs);
-        instruments.committed(jobs.len(), outcome.is_ok(), begin.elapsed());
+        instruments.committed(writes, outcome.is_ok(), begin.elapsed());
         if let Err(StoreError::Engine(error)) = &outcome {
             tracing::error!(%error, "a commit failed; the store serves no more writes");
             self.failed.store(true, Ordering::Relaxed);
