@@ -11,8 +11,7 @@
 //! config     raw TOML and environment → validated settings; the commented example is generated from it
 //! telemetry  logs, access lines, what is counted of requests, redaction
 //! crypto     keyring, envelope (seal and open), password, token, digest, rotation
-//! store      table catalogue, record codec, the writer (group commit), the spool of audit entries, snapshots,
-//!            migrations, backup
+//! store      table catalogue, record codec, the writer (group commit), the spool, snapshots, migrations, backup
 //! domain     actor, permissions, errors, ports; one file for each subject the product speaks of
 //! outbound   one HTTPS client: names, certificates, proxies, timeouts, limits
 //! identity   the forge that keeps the repositories: GitHub
