@@ -13,6 +13,9 @@
 //! Somebody who can only read a public repository has no role on it; an override for
 //! that user is all they may have. An API key narrows all of these and widens none.
 
+#[cfg(test)]
+mod tests;
+
 use super::auth::check_still_good;
 use super::roles::{Namespaces, Standing};
 use super::{Actor, Error, Result, Settings};
@@ -379,48 +382,4 @@ pub(super) fn is_admin_of(view: View<'_>, user: &User, vault: &Vault) -> Result<
         Source::Local { .. } => local_role_of(view, user, &vault.repo)? == Some(Role::Admin),
         Source::GitHub { .. } => false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::ids::OverrideId;
-
-    fn user(number: u64) -> UserId {
-        UserId::from_bytes([u8::try_from(number).unwrap(); 16])
-    }
-
-    fn rule(target: OverrideTarget, can_read: bool, can_write: bool) -> Override {
-        let now = Timestamp::from_millis(0);
-        Override { id: OverrideId::new(now), target, can_read, can_write, created_at: now }
-    }
-
-    #[test]
-    fn the_role_table_by_environment_type() {
-        for (role, kind, can_read, can_write) in [
-            (Role::Read, EnvironmentKind::Standard, true, false),
-            (Role::Triage, EnvironmentKind::Standard, true, false),
-            (Role::Write, EnvironmentKind::Standard, true, true),
-            (Role::Maintain, EnvironmentKind::Development, true, true),
-            (Role::Admin, EnvironmentKind::Development, true, true),
-            (Role::Read, EnvironmentKind::Protected, false, false),
-            (Role::Triage, EnvironmentKind::Protected, false, false),
-            (Role::Write, EnvironmentKind::Protected, true, false),
-            (Role::Maintain, EnvironmentKind::Protected, true, false),
-            (Role::Admin, EnvironmentKind::Protected, true, true),
-        ] {
-            assert_eq!(decide(role, kind, &[], user(1)), Rights { can_read, can_write }, "{role} {kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_user_override_beats_a_role_override_beats_the_table() {
-        let for_readers = rule(OverrideTarget::Role(Role::Read), false, false);
-        let for_one = rule(OverrideTarget::User(user(1)), true, true);
-        let rules = [for_readers, for_one];
-        let decide = |role, number| decide(role, EnvironmentKind::Standard, &rules, user(number));
-        assert_eq!(decide(Role::Read, 1), Rights { can_read: true, can_write: true });
-        assert_eq!(decide(Role::Read, 2), Rights::NONE);
-        assert_eq!(decide(Role::Triage, 2), Rights { can_read: true, can_write: false }, "exactly that role");
-    }
 }
