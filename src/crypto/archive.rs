@@ -41,7 +41,7 @@ pub struct Identity(x25519::Identity);
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// Another passphrase or key.
-    #[error("{0} does not open it")]
+    #[error("{0} it")]
     WrongKey(&'static str),
     /// A passphrase is needed and a key was given, or the other way round.
     #[error("it opens with {0}")]
@@ -151,11 +151,11 @@ impl<R: BufRead> SealedArchive<R> {
             ArchiveKey::Passphrase(words) if self.takes_passphrase() => {
                 let mut identity = scrypt::Identity::new(secret(words));
                 identity.set_max_work_factor(WORK_FACTOR_MAX);
-                self.with(std::iter::once(&identity as &dyn age::Identity), "that passphrase")
+                self.with(std::iter::once(&identity as &dyn age::Identity), "that passphrase does not open")
             }
             ArchiveKey::Identities(identities) if !self.takes_passphrase() => {
                 let identities = identities.iter().map(|identity| &identity.0 as &dyn age::Identity);
-                self.with(identities, "none of those private keys")
+                self.with(identities, "none of those private keys opens")
             }
             ArchiveKey::Passphrase(_) => Err(ArchiveError::OtherKind("a private key, not a passphrase")),
             ArchiveKey::Identities(_) => Err(ArchiveError::OtherKind("a passphrase, not a private key")),
@@ -165,9 +165,9 @@ impl<R: BufRead> SealedArchive<R> {
     fn with<'a>(
         self,
         keys: impl Iterator<Item = &'a dyn age::Identity>,
-        called: &'static str,
+        verdict: &'static str,
     ) -> Result<StreamReader<R>, ArchiveError> {
-        self.0.decrypt(keys).map_err(|error| told(error, called))
+        self.0.decrypt(keys).map_err(|error| told(error, verdict))
     }
 }
 
@@ -175,13 +175,114 @@ fn secret(words: &SecretText) -> SecretString {
     SecretString::from(words.expose().to_owned())
 }
 
-fn told(error: DecryptError, called: &'static str) -> ArchiveError {
+fn told(error: DecryptError, verdict: &'static str) -> ArchiveError {
     match error {
         DecryptError::NoMatchingKeys | DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
-            ArchiveError::WrongKey(called)
+            ArchiveError::WrongKey(verdict)
         }
         DecryptError::ExcessiveWork { required, .. } => ArchiveError::TooMuchWork(required),
         DecryptError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => ArchiveError::Io(error),
         _ => ArchiveError::Damaged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two key pairs of age, for tests alone.
+    const ALICE: [&str; 2] = [
+        "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj",
+        "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",
+    ];
+    const BOB: &str = "AGE-SECRET-KEY-184JMZMVQH3E6U0PSL869004Y3U2NYV7R30EU99CSEDNPH02YUVFSZW44VU";
+    const CONTENT: &[u8] = b"what travels";
+
+    fn text(text: &str) -> SecretText {
+        SecretText::new(text.to_owned())
+    }
+
+    fn identities(private: &str) -> ArchiveKey {
+        ArchiveKey::Identities(Identity::read_all(&text(private)).unwrap())
+    }
+
+    fn sealed(lock: &ArchiveLock) -> Vec<u8> {
+        let mut writer = ArchiveWriter::begin(lock, Vec::new()).unwrap();
+        writer.write_all(CONTENT).unwrap();
+        writer.flush().unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn for_alice() -> Vec<u8> {
+        sealed(&ArchiveLock::Recipients(vec![ALICE[0].parse().unwrap()]))
+    }
+
+    fn opened(file: &[u8], key: &ArchiveKey) -> Result<Vec<u8>, String> {
+        let sealed = SealedArchive::look(file).map_err(|error| error.to_string())?;
+        let mut content = Vec::new();
+        let mut inside = sealed.open(key).map_err(|error| error.to_string())?;
+        inside.read_to_end(&mut content).map_err(|error| format!("reading: {error}"))?;
+        Ok(content)
+    }
+
+    #[test]
+    fn an_archive_opens_for_whom_it_was_made_and_whole_or_not_at_all() {
+        let file = for_alice();
+        assert!(!SealedArchive::look(file.as_slice()).unwrap().takes_passphrase());
+        assert_eq!(opened(&file, &identities(ALICE[1])).as_deref(), Ok(CONTENT));
+        let both = format!("# two\n{BOB}\n\n  {}  \n", ALICE[1]);
+        assert_eq!(opened(&file, &identities(&both)).as_deref(), Ok(CONTENT));
+        let told = |file: &[u8], key: &ArchiveKey| opened(file, key).unwrap_err();
+        assert_eq!(told(&file, &identities(BOB)), "none of those private keys opens it");
+        let words = ArchiveKey::Passphrase(text("correct horse battery"));
+        assert_eq!(told(&file, &words), "it opens with a private key, not a passphrase");
+        for at in 0..file.len() {
+            assert!(opened(&file[..at], &identities(ALICE[1])).is_err(), "cut at {at}");
+            let mut altered = file.clone();
+            altered[at] ^= 1;
+            assert!(opened(&altered, &identities(ALICE[1])).is_err(), "byte {at}");
+        }
+        assert_eq!(told(b"SQLite format 3\0", &identities(BOB)), "it is damaged, or no age file");
+        assert!(ArchiveWriter::begin(&ArchiveLock::Recipients(Vec::new()), Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_passphrase_opens_what_it_closed() {
+        let file = sealed(&ArchiveLock::Passphrase(text("correct horse battery")));
+        assert!(SealedArchive::look(file.as_slice()).unwrap().takes_passphrase());
+        let words = |words| ArchiveKey::Passphrase(text(words));
+        assert_eq!(opened(&file, &words("correct horse battery")).as_deref(), Ok(CONTENT));
+        assert_eq!(opened(&file, &words("correct horse")).unwrap_err(), "that passphrase does not open it");
+        assert_eq!(
+            opened(&file, &identities(BOB)).unwrap_err(),
+            "it opens with a passphrase, not a private key"
+        );
+    }
+
+    /// The one who made the file says how much work it is.
+    #[test]
+    fn nobody_is_made_to_work_for_hours() {
+        let file = |rounds: u8| {
+            format!(
+                "age-encryption.org/v1\n-> scrypt rF0/NwblUHHTpgQgRpe5CQ {rounds}\n\
+                 gUjEymFKMVXQEKdMMHL24oYexjE3TIC0O0zGSqJ2aUY\n--- Vn+54jqiiUCE+WZcEVY3f1sqHjlu/z1LCQ/T7Xm7qI0\n\
+                 0123456789abcdef"
+            )
+        };
+        let words = ArchiveKey::Passphrase(text("correct horse battery"));
+        let told = opened(file(21).as_bytes(), &words).unwrap_err();
+        assert_eq!(told, "its passphrase takes 2^21 rounds to check, more than is reasonable");
+        assert_eq!(opened(file(1).as_bytes(), &words).unwrap_err(), "that passphrase does not open it");
+    }
+
+    #[test]
+    fn keys_are_read_line_by_line() {
+        let line = |text: &str| Identity::read_all(&SecretText::new(text.to_owned())).err();
+        assert_eq!(line(&format!("# mine\n{}\nnonsense\n", ALICE[1])), Some(3));
+        assert_eq!(line(ALICE[0]), Some(1), "a public key is none");
+        assert_eq!(Identity::read_all(&text("# nobody\n\n")).unwrap().len(), 0);
+        let recipient: Recipient = ALICE[0].parse().unwrap();
+        assert_eq!(format!("{recipient:?}"), ALICE[0]);
+        assert!(ALICE[1].parse::<Recipient>().is_err());
     }
 }

@@ -139,6 +139,10 @@ mod tests {
             assert_eq!(open(&key, elsewhere, &sealed).unwrap_err(), OpenError::NotAuthentic);
         }
         assert_eq!(open(&RootKey::generate(), HERE, &sealed).unwrap_err(), OpenError::NotAuthentic);
+        let empty = seal(&key, 7, HERE, b"");
+        assert_eq!((empty.len(), generation(&empty)), (OVERHEAD_BYTES, Ok(7)));
+        assert_eq!(open(&key, HERE, &empty).unwrap().as_slice(), b"");
+        assert_eq!(generation(&empty[..OVERHEAD_BYTES - 1]), Err(OpenError::Truncated));
         let same_bytes = VaultKey::from_bytes(*key.expose());
         assert_eq!(open(&same_bytes, HERE, &sealed).unwrap_err(), OpenError::NotAuthentic);
     }
