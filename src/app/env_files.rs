@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 const SUFFIX: &str = ".env";
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Most lines of one file that are told one by one.
+const LINES_TOLD: usize = 100;
 
 /// All environments below `dir`, and what there is besides.
 pub(super) fn read(dir: &Path) -> Result<(Vec<Parcel>, Vec<Refused>), Failure> {
@@ -42,8 +44,12 @@ fn parcel(owner: &Path, repo: &Path, file: &Path, refused: &mut Vec<Refused>) ->
     let mut refuse = |what: String, why: &str| {
         refused.push(Refused { what: format!("{} {what}", file.display()), why: why.to_owned() });
     };
-    for number in reading.unclear {
+    let more = reading.unclear.len().saturating_sub(LINES_TOLD);
+    for number in reading.unclear.into_iter().take(LINES_TOLD) {
         refuse(format!("line {number}"), "is no `KEY=value`");
+    }
+    if more > 0 {
+        refuse(format!("{more} more lines"), "are no `KEY=value`");
     }
     let (mut secrets, mut twice) = (BTreeMap::new(), Vec::new());
     for (key, value) in reading.pairs {

@@ -31,10 +31,11 @@ pub(super) fn choose(value: &str) -> Form {
         let quoted = traits.closes('"') && traits.npm_reads('"');
         return if quoted { Form::Quoted('"') } else { Form::Escaped };
     }
-    // All three are exact for the naive reader. The last of the best wins.
+    // All three are exact for the naive reader. The last of the best wins, and so no rule is needed for python-dotenv:
+    // where npm reads both quoted forms, it reads single quotes if it reads any; where npm reads neither, nor does it.
     let double = traits.closes('"').then(|| (Form::Quoted('"'), traits.quoted_score('"')));
     let single = traits.closes('\'').then(|| (Form::Quoted('\''), traits.quoted_score('\'')));
-    let raw = traits.raw_is_safe().then(|| (Form::Raw, (false, traits.python_reads_raw(), true, true)));
+    let raw = traits.raw_is_safe().then_some((Form::Raw, (false, true, true)));
     let best = [double, single, raw].into_iter().flatten().max_by_key(|&(_, score)| score);
     match best {
         Some((form, _)) => form,
@@ -120,12 +121,6 @@ impl<'a> Traits<'a> {
         !self.exposed && !self.has(BREAK) && !comment_ends
     }
 
-    /// python-dotenv starts comments at a `#` behind white space.
-    fn python_reads_raw(&self) -> bool {
-        let is_space = |c| is_space(c) && c != '\u{feff}';
-        !self.value.match_indices('#').any(|(at, _)| self.value[..at].ends_with(is_space))
-    }
-
     /// Raw is safe, and both kinds of naive reader trim the same off its start.
     fn only_docker_reads_raw(&self) -> bool {
         let rest = self.value.trim_start_matches(is_space);
@@ -142,10 +137,10 @@ impl<'a> Traits<'a> {
             && (!self.has_quote(quote) || !self.has(SEPARATOR) && !opens_assignment(self.value, quote))
     }
 
-    /// Whether npm, python-dotenv and docker get it right between these quotes, and, if
-    /// not, whether it is at least not cut short.
-    fn quoted_score(&self, quote: char) -> (bool, bool, bool, bool) {
-        (self.npm_reads(quote), self.python_reads(quote), false, !self.has_quote(quote))
+    /// Whether npm and docker get it right between these quotes, and, if not, whether it is
+    /// at least not cut short.
+    fn quoted_score(&self, quote: char) -> (bool, bool, bool) {
+        (self.npm_reads(quote), false, !self.has_quote(quote))
     }
 
     /// npm takes the longest text up to a quote that has no backslash before it and the
@@ -153,14 +148,6 @@ impl<'a> Traits<'a> {
     fn npm_reads(&self, quote: char) -> bool {
         let whole = !self.has_quote(quote) || !self.has(HASH) || all_escaped(self.value, quote);
         whole && !(quote == '"' && self.has_escape(&['n', 'r']))
-    }
-
-    fn python_reads(&self, quote: char) -> bool {
-        let escapes: &[char] = match quote {
-            '"' => &['\\', '\'', '"', 'a', 'b', 'f', 'n', 'r', 't', 'v'],
-            _ => &['\\', '\''],
-        };
-        !self.has_quote(quote) && !self.has_escape(escapes)
     }
 
     /// Whether a backslash stands before one of these.

@@ -19,6 +19,7 @@ pub fn read(text: &str) -> Reading {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = Zeroizing::new(text.replace("\r\n", "\n").replace('\r', "\n"));
     let (mut reading, mut rest) = (Reading::default(), text.as_str());
+    let (mut line_number, mut counted) = (1, 0);
     while !rest.is_empty() {
         let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
         let trimmed = line.trim();
@@ -33,7 +34,9 @@ pub fn read(text: &str) -> Reading {
             }
             None => {
                 let before = text.len() - rest.len();
-                reading.unclear.push(text[..before].matches('\n').count() + 1);
+                line_number += text[counted..before].matches('\n').count();
+                counted = before;
+                reading.unclear.push(line_number);
                 behind
             }
         };
@@ -78,9 +81,9 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     // The last that is followed by nothing but a comment; earlier ones have a backslash before them.
     ends.into_iter().rev().find_map(|at| {
         let (written, rest) = text.split_at(at + 1);
-        let (tail, behind) = rest.split_once('\n').unwrap_or((rest, ""));
-        let tail = tail.trim_start();
-        (tail.is_empty() || tail.starts_with('#')).then_some((written, behind))
+        let tail = rest.trim_start_matches(|c: char| c.is_whitespace() && c != '\n');
+        let last = tail.is_empty() || tail.starts_with(['\n', '#']);
+        last.then(|| (written, tail.split_once('\n').map_or("", |(_, behind)| behind)))
     })
 }
 
@@ -136,11 +139,16 @@ mod tests {
             ("A='no end", "'no end"),
             ("A='a' b", "'a' b"),
             ("A=a=b", "a=b"),
+            ("A='x' \t# 'y'", "x"),
+            ("A=\"x\\ry\"", "x\ry"),
+            ("A='\n'", "\n"),
             ("\u{feff}A=bom\r\n", "bom"),
         ] {
             assert_eq!(one(text), value, "{text:?}");
         }
         assert_eq!(pairs("# c\n\nA=1\nB=2\n").len(), 2);
+        let two = |text: &str| pairs(text).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(two("exported=1\nexport\tB.c-D=2"), ["exported", "B.c-D"]);
     }
 
     #[test]
@@ -148,6 +156,16 @@ mod tests {
         let reading = read("A=1\njust words\n\nB='x\ny'\n=3\nC=4");
         assert_eq!(reading.unclear, [2, 6]);
         assert_eq!(reading.pairs.len(), 3);
+        assert_eq!(read("A:1\nB 2\nC\n").unclear, [1, 2, 3]);
+    }
+
+    /// Each of these took an hour when what is behind was looked at again and again.
+    #[test]
+    fn a_text_is_read_once() {
+        let unclear = "x\n".repeat(1 << 20);
+        assert_eq!(read(&unclear).unclear.last(), Some(&(1 << 20)));
+        let quotes = format!("A='{}x", "\\'".repeat(1 << 20));
+        assert_eq!(one(&quotes).len(), quotes.len() - 2);
     }
 
     proptest! {

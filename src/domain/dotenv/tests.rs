@@ -5,6 +5,7 @@ use super::form::{Form, choose};
 use super::{encode, naive, naive_reading};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
 fn text(pairs: &[(&str, &str)]) -> String {
     encode(pairs.iter().copied()).expose().to_owned()
@@ -63,11 +64,46 @@ fn every_class_has_its_form() {
         (r" a\", r" a\"),
         (r"'a\", r#""'a\u005c""#),
         ("a\nb\\", r#""a\nb\u005c""#),
-        // U+2028 ends npm's lines, and with it a comment.
+        // U+2028 ends npm's lines: behind it npm may find a whole value in quotes, or the end of a comment.
+        ("a\u{2028}''", "\"a\u{2028}''\""),
+        ("a\u{2028}\"b\"\u{2029}c", "'a\u{2028}\"b\"\u{2029}c'"),
+        ("a\u{2028}``", "'a\u{2028}``'"),
+        ("a\u{2028}'", "a\u{2028}'"),
+        ("a\u{2028}'b'c", "a\u{2028}'b'c"),
         ("it's \"#\u{2028}A=1", "\"it's \\\"#\u{2028}A=1\""),
+        // Cases of one rule against another.
+        ("#\"'", "#\"'"),
+        ("\\n#'", "\\n#'"),
+        ("\\a#", "'\\a#'"),
+        ("\\\n", "\"\\\\n\""),
+        ("#\\\"'", "\"#\\\"'\""),
+        ("\"\\'=", "'\"\\'='"),
+        ("\"\\\\'=", "\"\"\\\\'=\""),
+        ("' =\"", "\"' =\"\""),
+        ("\"\n=", "\"\"\\n=\""),
     ] {
         assert_eq!(written(value), expected, "{value:?}");
     }
+}
+
+/// What moves a growing `String` leaves a copy of the secrets behind.
+#[test]
+fn no_text_outgrows_the_room_made_for_it() {
+    for value in ["", "plain", " a b", "it's #1", "a\nb", "\"\"\"\n", "\r\n\\\"", "'a\\", "\n\\"] {
+        let form = choose(value);
+        let mut line = String::with_capacity(super::longest(value, form));
+        let room = line.capacity();
+        super::write(&mut line, value, form);
+        assert!(line.len() <= room && line.capacity() == room, "{value:?}");
+    }
+    let mut text = Zeroizing::new(String::with_capacity(8));
+    text.push_str("abc");
+    super::make_room(&mut text, 5);
+    assert_eq!((text.as_str(), text.capacity()), ("abc", 8), "there is room");
+    super::make_room(&mut text, 6);
+    assert_eq!((text.as_str(), text.capacity()), ("abc", 16), "one byte more");
+    super::make_room(&mut text, 100);
+    assert_eq!((text.as_str(), text.capacity()), ("abc", 103));
 }
 
 #[test]
