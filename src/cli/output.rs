@@ -1,8 +1,12 @@
 //! Where words go: data to standard output, so that it can be piped on; everything
 //! meant for people to standard error. A reader that has gone away is no failure.
+//!
+//! What is told may quote a file that came from elsewhere: its name, a key in it. Control
+//! characters are spelt out, so that none of it commands the terminal.
 
 use crate::domain::upkeep::Progress;
 use crate::domain::{Error, ErrorKind};
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -10,12 +14,12 @@ use std::time::{Duration, Instant};
 
 /// Prints data.
 pub fn data(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+    print(&harmless(text, |c| c.escape_default().to_string()));
 }
 
 /// Prints words for people.
 pub fn words(text: &str) {
+    let text = harmless(text, |c| c.escape_default().to_string());
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
 }
 
@@ -24,7 +28,28 @@ pub fn words(text: &str) {
 /// # Errors
 /// If it does not become JSON.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    serde_json::to_string_pretty(value).map(|text| data(&text)).map_err(Failure::ours)
+    let text = serde_json::to_string_pretty(value).map_err(Failure::ours)?;
+    // JSON itself leaves U+007F to U+009F as they are.
+    print(&harmless(&text, |c| format!("\\u{:04x}", u32::from(c))));
+    Ok(())
+}
+
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+/// `text` with its control characters spelt out, but for those that lay it out.
+fn harmless(text: &str, spelt: fn(char) -> String) -> Cow<'_, str> {
+    let commands = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if commands(c) { out.push_str(&spelt(c)) } else { out.push(c) }
+    }
+    Cow::Owned(out)
 }
 
 /// Shows on a terminal how far long work is, in one line that is written over and over.
@@ -102,5 +127,17 @@ impl From<Error> for Failure {
             (ErrorKind::Internal, None) => Self::ours(error.detail),
             _ => Self::user(error.detail),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_told_commands_the_terminal() {
+        let spelt = |c: char| c.escape_default().to_string();
+        assert!(matches!(harmless("a\tb\nc é", spelt), Cow::Borrowed("a\tb\nc é")));
+        assert_eq!(harmless("a\u{1b}[2J\r\u{9b}b", spelt), "a\\u{1b}[2J\\r\\u{9b}b");
     }
 }
