@@ -6,6 +6,8 @@
 //! are followed by hand, to the same host only, because a credential goes along.
 //! Nothing of a call is ever part of an error but the host and what went wrong.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 mod calls;
 mod proxy;
 mod resolve;

@@ -157,7 +157,7 @@ fn judge(response: Response) -> Outcome<Reply> {
 
 fn says_invalid_token(body: &[u8]) -> bool {
     let answer: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    answer.is_some_and(|answer| answer["error"]["invalidToken"] == true)
+    answer.is_some_and(|answer| answer.pointer("/error/invalidToken").is_some_and(|it_is| *it_is == true))
 }
 
 /// The service's own words for a failure, wherever it puts them.

@@ -10,6 +10,8 @@
 //! | `railway` | project, environment and service | unless sealed | yes, all or none | OAuth with PKCE, refreshed |
 //! | `fly` | app | never | yes, all or none | tokens only |
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 mod api;
 mod fly;
 mod netlify;

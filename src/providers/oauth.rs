@@ -146,7 +146,8 @@ fn in_words(error: &str) -> ProviderError {
 /// Scheme and host of `url`, without its path.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
-    url[host..].find('/').map_or(url, |at| &url[..host + at])
+    let path = url.get(host..).and_then(|rest| rest.find('/'));
+    path.and_then(|at| url.get(..host + at)).unwrap_or(url)
 }
 
 #[cfg(test)]

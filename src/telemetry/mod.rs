@@ -6,6 +6,8 @@
 //! logged by place and not by message, and other people's crates speak only from
 //! `warn` up, because at `debug` some of them print what they send and receive.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 mod access;
 mod panics;
 pub mod redact;
