@@ -13,6 +13,8 @@ mod env_files;
 mod first_start;
 mod forge;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod keys;
 mod master;
 mod operate;

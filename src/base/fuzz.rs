@@ -51,6 +51,12 @@ pub fn times(data: &[u8]) {
 /// changed: `KEYWAYD_TEST_MUTATIONS` for each, 300 if it does not say.
 #[cfg(test)]
 pub(crate) fn replay(target: &str, run: fn(&[u8])) {
+    replay_slow(target, run, 1);
+}
+
+/// The same for what takes `times` as long as other things, with so many copies less.
+#[cfg(test)]
+pub(crate) fn replay_slow(target: &str, run: fn(&[u8]), times: u32) {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
     let files =
         std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
@@ -58,12 +64,12 @@ pub(crate) fn replay(target: &str, run: fn(&[u8])) {
     assert!(!seeds.is_empty(), "nothing is stored for `{target}`");
     seeds.sort();
     #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not a setting")]
-    let count =
+    let count: u32 =
         std::env::var("KEYWAYD_TEST_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     for seed in &seeds {
         tried(target, run, seed);
-        for _ in 0..count {
+        for _ in 0..count / times {
             tried(target, run, &dice.changed(seed, &seeds));
         }
     }

@@ -98,6 +98,11 @@ impl BackupFile {
             return Err(OpenStoreError::Damaged(path.to_owned(), "it is no file".to_owned()));
         }
         let database = open_backend(path, Overlay::new(file).map_err(io_failed)?, CACHE_BYTES)?;
+        Self::of(path, database, secret)
+    }
+
+    /// The file at `path`, which was opened as `database`.
+    pub(super) fn of(path: &Path, database: Database, secret: &MasterSecret) -> Result<Self, OpenStoreError> {
         let (OpenedRing { ring, master, older, newer }, schema) = admit(&database, path, secret, MIGRATIONS)?;
         // In memory: what is looked at, and put in a database's place, is of this version's schema.
         settle_in(&database, path, &ring, schema)?;
