@@ -11,6 +11,7 @@
 //! status: 400, 414 or 431. There is no path yet that a problem could name.
 
 use super::address::Peer;
+use super::fair::Fair;
 use super::front::Front;
 use super::respond::Response;
 use super::{metrics, pipeline, redirect};
@@ -98,10 +99,10 @@ pub(super) async fn serve<S>(
     protocols: &Protocols,
     halt: Halt,
 ) where
-    S: AsyncRead + AsyncWrite + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let timeouts = front.settings.timeouts;
-    let mut socket = TimeoutStream::new(socket);
+    let mut socket = TimeoutStream::new(Fair::new(socket));
     socket.set_write_timeout(Some(timeouts.write));
     let desk = Arc::new(Desk {
         front,

@@ -3,7 +3,7 @@
 //! ```text
 //! server      connection cap, shutdown
 //! listener    what is listened on           tls      the server's certificate
-//! connection  one socket: protocol settings, timeouts
+//! connection  one socket: protocol settings, timeouts        fair  reading them in turns
 //! redirect    plain HTTP that only sends people on to HTTPS
 //! metrics     plain HTTP that only shows the page of numbers
 //! pipeline    the life of one request, from head to access line
@@ -38,6 +38,7 @@ mod body;
 mod connection;
 mod cookies;
 mod cors;
+mod fair;
 mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -150,7 +150,7 @@ impl House {
 
     async fn serve<S>(&self, socket: S, service: Service)
     where
-        S: AsyncRead + AsyncWrite + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         // Children, so that connections do not all wait on one lock.
         let halt = Halt { drain: self.halt.drain.child_token(), cut: self.halt.cut.child_token() };

@@ -113,9 +113,7 @@ fn end(mut attacker: Child) -> Outcome<String> {
 fn print(rows: &[Row], at_rest: u64) {
     let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
     println!("the server at rest: {:.0} MiB\n", mib(at_rest));
-    println!(
-        "| attack | of which there were | 99 % of pulls within, quiet | under attack | ratio | pulls | peak |"
-    );
+    println!("| attack | sent | 99 % of pulls within, quiet | under attack | ratio | pulls | peak |");
     println!("|---|---|---|---|---|---|---|");
     for row in rows {
         let Row { name, done, quiet, under, answers, peak } = row;

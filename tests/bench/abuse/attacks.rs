@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::target::Line;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{scope, sleep};
@@ -233,7 +233,9 @@ fn slow(attacker: &Attacker<'_>) {
 }
 
 fn tiny(attacker: &Attacker<'_>) {
-    let Some(mut socket) = attacker.connect() else { return };
+    let Ok(mut socket) = TcpStream::connect(attacker.address) else { return };
+    let Ok(mut reader) = socket.try_clone() else { return };
+    let reader = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
     let batch = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(BATCH as usize);
     for _ in 0..100_000 / BATCH {
         if attacker.is_over() || socket.write_all(batch.as_bytes()).is_err() {
@@ -242,7 +244,8 @@ fn tiny(attacker: &Attacker<'_>) {
         attacker.did(BATCH);
     }
     let _ = socket.shutdown(Shutdown::Write);
-    let _ = socket.read(&mut [0]);
+    // One connection at a time: the next when all is answered.
+    let _ = reader.join();
 }
 
 /// A hundred at once, each as somebody else every time, so that every try is a hash.
