@@ -125,7 +125,7 @@ impl Services {
     }
 
     /// The same, by another clock.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_memory_at(clock: Arc<dyn Clock>) -> Self {
         Self::new(Store::in_memory(), clock, Settings::for_tests(), None, Integrations::none())
     }
