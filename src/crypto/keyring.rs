@@ -307,7 +307,24 @@ mod tests {
         assert_eq!(ring.audit.expose(), again.audit.expose());
         assert_eq!(ring.session.expose(), again.session.expose());
         assert!(again.has_older_roots() && !again.without_older_roots().has_older_roots());
-        assert_ne!(ring.session.expose(), ring.with_new_session().session.expose());
+        assert_eq!(again.without_older_roots().newest_root().0, 2);
+        let (signed_out, id) = (ring.with_new_session(), ring.session_key_id);
+        assert_ne!(ring.session.expose(), signed_out.session.expose());
+        assert_eq!(signed_out.session_key_id, id + 1, "tokens of the old key name it");
+    }
+
+    #[test]
+    fn each_generation_is_opened_by_its_own_key() {
+        let old = Keyring::generate();
+        let ring = old.with_new_root();
+        let here = Binding { table: "things", key: b"one" };
+        for (generation, key) in [old.newest_root(), ring.newest_root()] {
+            let sealed = envelope::seal(key, generation, here, b"plain");
+            assert_eq!(ring.root_for(&sealed).unwrap().expose(), key.expose(), "{generation}");
+        }
+        let sealed = envelope::seal(ring.newest_root().1, 3, here, b"plain");
+        assert_eq!(ring.root_for(&sealed).err(), Some(OpenError::UnknownGeneration(3)));
+        assert_eq!(ring.root_for(b"").err(), Some(OpenError::Truncated));
     }
 
     #[test]
