@@ -204,4 +204,54 @@ mod tests {
         assert!(matches!(MasterKey::load(Path::new("/")), Err(MasterKeyError::NoFile(_))));
         assert!(matches!(MasterKey::load(Path::new("/nonexistent")), Err(MasterKeyError::Missing(_))));
     }
+
+    #[test]
+    fn a_key_is_the_bytes_its_digits_say() {
+        let digits = "0123456789abcdefFEDCBA9876543210".repeat(2);
+        let key = written(format!("{digits}\r\n").as_bytes(), 0o600).ok().unwrap();
+        assert_eq!(key.expose()[..9], [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xfe]);
+        assert_eq!(key.to_text().expose(), digits.to_ascii_lowercase());
+        let text = |text: &str| MasterKey::from_text("the environment", &SecretText::new(text.to_owned()));
+        assert_eq!(text(&format!("  {digits}\n")).ok().unwrap().expose(), key.expose());
+        let refusal = text("0123").err().unwrap();
+        assert!(matches!(&refusal, MasterKeyError::NoKey(place) if place == "the environment"), "{refusal}");
+    }
+
+    #[test]
+    fn a_file_is_its_owner_s_alone_unless_the_service_manager_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        MasterKey::generate().store_new(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o440)).unwrap();
+        assert!(MasterKey::load(&path).is_err());
+        assert!(MasterKey::load_credential(&path).is_ok());
+        assert!(matches!(
+            MasterKey::load(dir.path()),
+            Err(MasterKeyError::ReadableByOthers(..) | MasterKeyError::Io(..))
+        ));
+    }
+
+    #[test]
+    fn a_passphrase_is_the_first_line_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("words");
+        let load = |content: &[u8], mode| {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let loaded = MasterSecret::load_passphrase(&path);
+            fs::remove_file(&path).unwrap();
+            loaded.map(|secret| match secret {
+                MasterSecret::Passphrase(words) => words.expose().to_owned(),
+                MasterSecret::Key(_) => String::new(),
+            })
+        };
+        for content in [b"correct horse".as_slice(), b"correct horse\n", b"correct horse\r\nand more"] {
+            assert_eq!(load(content, 0o600).ok().as_deref(), Some("correct horse"));
+        }
+        for content in [b"".as_slice(), b"\n", b"\r\nsecond", b"\xff\xfe"] {
+            assert!(matches!(load(content, 0o600), Err(MasterKeyError::NoPassphrase(_))));
+        }
+        assert!(matches!(load(b"correct horse", 0o604), Err(MasterKeyError::ReadableByOthers(..))));
+    }
 }

@@ -98,5 +98,9 @@ mod tests {
         let again = PasswordHash::of(&password, memory);
         assert_ne!(hash.hash, again.hash, "salted");
         assert!(hash.is(&hash.clone()) && !hash.is(&again));
+        let other_salt = PasswordHash { salt: again.salt, ..hash.clone() };
+        assert!(!hash.is(&other_salt) && !hash.is(&PasswordHash { hash: again.hash, ..hash.clone() }));
+        let impossible = PasswordHash { lanes: 0, ..hash };
+        assert!(!impossible.matches(&password, memory));
     }
 }

@@ -73,6 +73,13 @@ mod tests {
     fn kinds_are_told_apart_by_form() {
         let kind = |text: &str| BearerKind::of(&SecretText::new(text.to_owned()));
         assert_eq!(BearerKind::of(&new_api_key("live")), BearerKind::ApiKey);
+        let forty = "x".repeat(KEY_CHARS);
+        assert_eq!(kind(&format!("kw_test_{forty}")), BearerKind::ApiKey);
+        for odd in
+            [format!("kw_live_{forty}x"), format!("kw_live_-{}", &forty[1..]), format!("kw_prod_{forty}")]
+        {
+            assert_eq!(kind(&odd), BearerKind::Unknown, "{odd}");
+        }
         assert_eq!(kind("kw_live_short"), BearerKind::Unknown);
         assert_eq!(kind("github_pat_11A_x"), BearerKind::GitHub);
         assert_eq!(kind("ghs_12_a.b.c"), BearerKind::GitHubInstallation);
@@ -87,6 +94,9 @@ mod tests {
         let key = new_api_key("test");
         assert!(key.expose().starts_with("kw_test_") && key.len() == 48);
         assert!(key != new_api_key("test"));
-        assert_eq!(shown_prefix(&key).len(), 12);
+        assert_eq!(shown_prefix(&key), key.expose()[..12]);
+        let index = IndexKey::generate();
+        assert_eq!(index.api_key(&key), index.api_key(&key));
+        assert_ne!(index.api_key(&key), index.api_key(&new_api_key("test")));
     }
 }

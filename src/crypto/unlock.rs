@@ -145,3 +145,35 @@ impl fmt::Display for MasterLabel {
         write!(f, "master key {} (id `{}`{kind})", self.number, self.id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_key_is_named_by_a_few_digits_and_where_it_comes_from() {
+        let id = MasterKeyId(std::array::from_fn(|at| u8::try_from(at).unwrap() + 0xa0));
+        assert_eq!((id.to_string(), format!("{id:?}")), ("a0a1a2a3".to_owned(), "a0a1a2a3".to_owned()));
+        let label = |passphrase| MasterLabel { number: 7, id, passphrase }.to_string();
+        assert_eq!(label(false), "master key 7 (id `a0a1a2a3`)");
+        assert_eq!(label(true), "master key 7 (id `a0a1a2a3`, from a passphrase)");
+        let key = MasterKey::generate();
+        assert!(MasterKeyId::of(&key) == MasterKeyId::of(&key));
+        assert!(MasterKeyId::of(&key) != MasterKeyId::of(&MasterKey::generate()));
+    }
+
+    #[test]
+    fn a_secret_opens_what_is_of_its_kind_and_asks_for_reasonable_work() {
+        let (key, words) = (MasterKey::generate(), SecretText::new("correct horse".to_owned()));
+        let (key, words) = (MasterSecret::Key(key), MasterSecret::Passphrase(words));
+        let stretch = Stretch { memory_kib: 64, passes: 1, lanes: 1, salt: [7; SALT_BYTES] };
+        assert!(key.id().is_some() && words.id().is_none());
+        assert!(key.key_for(None).is_some() && key.key_for(Some(&stretch)).is_none());
+        assert!(words.key_for(Some(&stretch)).is_some() && words.key_for(None).is_none());
+        let derived = |stretch: Stretch| words.key_for(Some(&stretch)).map(|key| *key.expose());
+        assert_ne!(derived(stretch), derived(Stretch { salt: [8; SALT_BYTES], ..stretch }));
+        for memory_kib in [MEMORY_KIB_MAX + 1, u32::MAX] {
+            assert_eq!(derived(Stretch { memory_kib, ..stretch }), None);
+        }
+    }
+}
