@@ -327,6 +327,29 @@ mod tests {
         assert_eq!(ring.root_for(b"").err(), Some(OpenError::Truncated));
     }
 
+    /// As only a faulty version could have sealed it.
+    #[test]
+    fn a_ring_is_whole_or_none() {
+        let plain = |generations: &[u32], more: &[u8]| {
+            let mut plain = vec![FORMAT];
+            plain.extend([1; 2 * KEY_BYTES]);
+            plain.extend(7_u32.to_be_bytes());
+            plain.extend([2; KEY_BYTES]);
+            plain.extend(length(generations.len()));
+            for generation in generations {
+                plain.extend(generation.to_be_bytes());
+                plain.extend([3; KEY_BYTES]);
+            }
+            plain.extend(more);
+            Keyring::parse(&plain).map(|ring| (ring.session_key_id, ring.newest_root().0))
+        };
+        assert_eq!(plain(&[1, 4], b""), Some((7, 4)));
+        assert_eq!(plain(&[], b""), None, "no root key");
+        assert_eq!(plain(&[1], b"x"), None, "something is left over");
+        assert_eq!(plain(&[4, 1], b""), None, "the newest is the last");
+        assert_eq!(plain(&[1, 1], b""), None, "one key for each generation");
+    }
+
     #[test]
     fn each_of_several_master_keys_opens_and_knows_the_others() {
         let (old, new) = (key(), words("correct horse battery staple"));
