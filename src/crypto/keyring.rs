@@ -374,6 +374,10 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+        for odd in [[record.as_slice(), b"x"].concat(), vec![FORMAT, 0]] {
+            let opened = Keyring::open(&secret, &odd);
+            assert!(matches!(opened, Err(KeyringError::Damaged(OpenError::Truncated))));
+        }
         for at in 0..record.len() {
             let mut damaged = record.clone();
             damaged[at] ^= 1;

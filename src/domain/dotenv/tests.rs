@@ -89,7 +89,8 @@ fn every_class_has_its_form() {
 /// What moves a growing `String` leaves a copy of the secrets behind.
 #[test]
 fn no_text_outgrows_the_room_made_for_it() {
-    for value in ["", "plain", " a b", "it's #1", "a\nb", "\"\"\"\n", "\r\n\\\"", "'a\\", "\n\\"] {
+    let many = format!("{}\n", "\"#".repeat(20));
+    for value in [&many, "", "plain", " a b", "it's #1", "a\nb", "\"\"\"\n", "\r\n\\\"", "'a\\", "\n\\"] {
         let form = choose(value);
         let mut line = String::with_capacity(super::longest(value, form));
         let room = line.capacity();
