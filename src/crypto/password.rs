@@ -91,6 +91,7 @@ mod tests {
         let password = SecretText::new("correct horse".to_owned());
         let memory = &mut HashMemory::default();
         let hash = PasswordHash::of(&password, memory);
+        assert_eq!((hash.memory_kib, hash.passes, hash.lanes), (19_456, 2, 1), "as the document says");
         assert!(hash.matches(&password, memory));
         assert!(hash.matches(&password, &mut HashMemory::default()));
         assert!(!hash.matches(&SecretText::new("correct hors".to_owned()), memory));

@@ -166,6 +166,8 @@ mod tests {
     fn a_secret_opens_what_is_of_its_kind_and_asks_for_reasonable_work() {
         let (key, words) = (MasterKey::generate(), SecretText::new("correct horse".to_owned()));
         let (key, words) = (MasterSecret::Key(key), MasterSecret::Passphrase(words));
+        let Stretch { memory_kib, passes, lanes, .. } = Stretch::fresh();
+        assert_eq!((memory_kib, passes, lanes), (65_536, 3, 4), "as the document says");
         let stretch = Stretch { memory_kib: 64, passes: 1, lanes: 1, salt: [7; SALT_BYTES] };
         assert!(key.id().is_some() && words.id().is_none());
         assert!(key.key_for(None).is_some() && key.key_for(Some(&stretch)).is_none());
