@@ -60,9 +60,10 @@ fn examine(appliance: &Appliance) -> Findings {
     Findings::of(&appliance.cli(&["doctor", "--json", "--listen", &listen]))
 }
 
-/// Looks at one that does not.
+/// Looks at one that does not, nor anybody else at its address.
 fn examine_at_rest(appliance: &Appliance) -> Findings {
-    Findings::of(&appliance.cli(&["doctor", "--json"]))
+    let listen = nobody().to_string();
+    Findings::of(&appliance.cli(&["doctor", "--json", "--listen", &listen]))
 }
 
 fn set_mode(path: &Path, mode: u32) {
