@@ -168,7 +168,7 @@ fn a_newer_database_and_a_clock_that_is_behind_are_noticed() {
 fn a_configuration_that_is_wrong_is_the_finding() {
     let mut appliance = Appliance::new(&[]);
     appliance.set("KEYWAYD_SERVER__LISTEN", "everywhere");
-    let found = examine_at_rest(&appliance);
+    let found = Findings::of(&appliance.cli(&["doctor", "--json"]));
     found.problem("configuration", "KEYWAYD_SERVER__LISTEN");
     assert_eq!(found.all.len(), 1);
 }
