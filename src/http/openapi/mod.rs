@@ -354,20 +354,20 @@ fn refusal(kind: ProblemKind, page: bool, schemas: &mut Schemas) -> Value {
         ProblemKind::RateLimited | ProblemKind::ServiceUnavailable => refer("Retry-After", "Retry-After"),
         _ => {}
     }
-    let content = if page {
-        json!({ "text/html": { "schema": { "type": "string" } } })
-    } else {
-        let schema = schemas.problem(status.as_u16());
-        let example = json!({
-            "type": format!("https://keyway.sh/errors/{slug}"),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": kind.meaning(),
-            "instance": "/v1/vaults/acme/app",
-            "requestId": "550e8400-e29b-41d4-a716-446655440000",
-        });
-        json!({ "application/problem+json": { "schema": schema, "example": example } })
-    };
+    let schema = schemas.problem(status.as_u16());
+    let example = json!({
+        "type": format!("https://keyway.sh/errors/{slug}"),
+        "title": title,
+        "status": status.as_u16(),
+        "detail": kind.meaning(),
+        "instance": "/v1/vaults/acme/app",
+        "requestId": "550e8400-e29b-41d4-a716-446655440000",
+    });
+    let mut content = json!({ "application/problem+json": { "schema": schema, "example": example } });
+    if page {
+        // Programs are told as everywhere, people by a page.
+        put(&mut content, "text/html", json!({ "schema": { "type": "string" } }));
+    }
     json!({ "description": kind.meaning(), "headers": headers, "content": content })
 }
 
