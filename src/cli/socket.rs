@@ -128,6 +128,10 @@ async fn converse(stream: UnixStream, services: &Services, quit: CancellationTok
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(reader).take(LINE_LIMIT);
     tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    if line.is_empty() {
+        // Somebody only wanted to know whether a server is here.
+        return Ok(());
+    }
     let line = SecretText::new(line);
     let Ok(request) = serde_json::from_str::<Request>(line.expose()) else {
         return say(&mut writer, &Line::Answer(Err(Failure::misunderstood()))).await;

@@ -91,6 +91,7 @@ fn an_appliance_as_it_comes_has_warnings_and_no_problems() {
     let listen = appliance.address().to_string();
     let words = appliance.cli(&["doctor", "--listen", &listen]).done();
     assert!(words.contains("good     server: healthy at") && words.contains("         → read it"), "{words}");
+    assert!(!appliance.log().text().contains("went away"), "looking is no trouble to the server");
 
     appliance.stop();
     let before = snapshot(&appliance.data_dir());
