@@ -9,11 +9,11 @@ use crate::cli::upkeep::{Reply, Request, show};
 use crate::cli::{Failure, output};
 use crate::crypto::{MasterKey, MasterSecret};
 use crate::domain::upkeep::NewMasterKey;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use crate::store::{sync_parent, with_suffix};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// `keywayd key rotate`
 pub(super) fn rotate(asked: &KeyRotate) -> Result<(), Failure> {
@@ -41,14 +41,14 @@ fn replace(place: &KeyPlace, desk: &mut Desk<'_>) -> Result<(), Failure> {
         KeyPlace::File(path) => {
             let old = MasterKey::load(path).map_err(Failure::user)?;
             let fresh = MasterKey::generate();
-            let new = beside(path, ".new");
+            let new = with_suffix(path, ".new");
             clear(&new)?;
             let laid = fresh.store_new(&new).map_err(|error| unwritable(&new, &error));
             let added = laid.and_then(|()| add(NewMasterKey::Key(fresh.to_text()), desk));
             // The old key opens the data still, so a new one that came to nothing may go.
             added.inspect_err(|_| drop(fs::remove_file(&new)))?;
             let id = MasterSecret::Key(old).id().map(|id| id.to_string()).unwrap_or_default();
-            let kept = beside(path, &format!(".{id}"));
+            let kept = with_suffix(path, &format!(".{id}"));
             exchange(path, &new, &kept)?;
             show(&desk.upkeep(Request::DropOlderMasterKeys)?, false)?;
             output::words(&format!(
@@ -59,7 +59,7 @@ fn replace(place: &KeyPlace, desk: &mut Desk<'_>) -> Result<(), Failure> {
         }
         KeyPlace::PassphraseFile(path) => {
             let words = master::new_passphrase()?;
-            let new = beside(path, ".new");
+            let new = with_suffix(path, ".new");
             let in_file = path.exists();
             if in_file {
                 clear(&new)?;
@@ -73,7 +73,9 @@ fn replace(place: &KeyPlace, desk: &mut Desk<'_>) -> Result<(), Failure> {
             }
             add(NewMasterKey::Passphrase(words), desk).inspect_err(|_| drop(fs::remove_file(&new)))?;
             if in_file {
-                fs::rename(&new, path).and_then(|()| sync(path)).map_err(|error| unwritable(path, &error))?;
+                fs::rename(&new, path)
+                    .and_then(|()| sync_parent(path))
+                    .map_err(|error| unwritable(path, &error))?;
             }
             show(&desk.upkeep(Request::DropOlderMasterKeys)?, false)?;
             output::words("remember the passphrase before as well: older backups need it");
@@ -95,7 +97,7 @@ fn move_to(place: &KeyPlace, desk: &mut Desk<'_>) -> Result<(), Failure> {
     let new = match place {
         KeyPlace::File(path) if !path.exists() => {
             let key = master::generate(path)?;
-            sync(path).map_err(|error| unwritable(path, &error))?;
+            sync_parent(path).map_err(|error| unwritable(path, &error))?;
             MasterSecret::Key(key)
         }
         KeyPlace::PassphraseFile(path) if !path.exists() => {
@@ -140,9 +142,9 @@ fn exchange(path: &Path, new: &Path, kept: &Path) -> Result<(), Failure> {
         }
         _ => {}
     }
-    sync(path)
+    sync_parent(path)
         .and_then(|()| fs::rename(new, path))
-        .and_then(|()| sync(path))
+        .and_then(|()| sync_parent(path))
         .map_err(|error| unwritable(path, &error))
 }
 
@@ -152,20 +154,6 @@ fn clear(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &error)),
         _ => Ok(()),
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Sees the directory entry onto the disk.
-fn sync(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
     }
 }
 

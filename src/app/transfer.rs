@@ -12,10 +12,10 @@ use crate::cli::{Failure, args, password};
 use crate::crypto::archive::{ArchiveError, ArchiveKey, ArchiveLock, Identity, SealedArchive};
 use crate::domain::transfer::{Parcel, Piece};
 use crate::domain::upkeep::{PASSPHRASE_CHARS_MIN, Progress};
-use crate::store::{Draft, FileError};
+use crate::store::{Draft, FileError, with_suffix};
 use std::fs;
 use std::io::{self, BufReader, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest identity file, in bytes.
 const IDENTITIES_BYTES_MAX: u64 = 1 << 20;
@@ -180,10 +180,4 @@ fn identities(path: &Path) -> Result<Vec<Identity>, Failure> {
             path.display()
         ))),
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

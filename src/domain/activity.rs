@@ -1,7 +1,6 @@
 //! The audit log: what is noted about every action. Names and counts, never values.
 
 use super::{Actor, Origin, ReadAudit, Result, Services};
-use crate::base::ids::EntryId;
 use crate::base::{Agent, EnvironmentName, Platform, RepoName, SecretName, Timestamp};
 use crate::store::records::{Action, CredentialKind, Entry, EntryActor, User, Vault};
 
@@ -21,9 +20,6 @@ pub(super) struct Counts {
 pub(super) fn entry(actor: &Actor, now: Timestamp, action: Action) -> Entry {
     let who = EntryActor { user: actor.user_id(), username: actor.user.username().to_owned() };
     Entry {
-        id: EntryId::new(now),
-        at: now,
-        action,
         actor: Some(who),
         credential: actor.credential_kind(),
         credential_id: Some(actor.credential_tag()),
@@ -31,12 +27,7 @@ pub(super) fn entry(actor: &Actor, now: Timestamp, action: Action) -> Entry {
         platform: actor.platform(),
         user_agent: actor.origin.user_agent.clone(),
         request: Some(actor.origin.request_id),
-        vault: None,
-        repo: None,
-        environment: None,
-        names: Vec::new(),
-        subject: None,
-        counts: [0; 4],
+        ..Entry::of_machine(now, action)
     }
 }
 

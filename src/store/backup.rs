@@ -3,7 +3,7 @@
 //! under the name there is a whole and sound file or none. It holds the sealed records
 //! and the sealed keyring; the master key is not in it.
 
-use super::copy::{Draft, Replaced, copy, sync_parent};
+use super::copy::{Draft, Replaced, copy, sync_parent, with_suffix};
 use super::engine::Snapshot;
 use super::error::{FileError, OpenStoreError, StoreError};
 use super::migrate::{MIGRATIONS, migrate};
@@ -16,7 +16,6 @@ use super::watch::Pace;
 use super::{DataDir, DataDirLock, Store};
 use crate::crypto::{Keyring, Master, MasterSecret, OpenedRing};
 use redb::Database;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -282,10 +281,4 @@ fn keep_aside(file: &Path, stamp: &str) -> Result<PathBuf, FileError> {
         .and_then(|()| sync_parent(&aside))
         .map_err(|error| FileError::io(&aside, error))?;
     Ok(aside)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -152,9 +152,20 @@ fn copy_table(
 }
 
 /// Sees the directory entry of `path` onto the disk.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// If the directory cannot be opened or synchronised.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
     }
+}
+
+/// `path` with `suffix` behind its name.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

@@ -42,7 +42,7 @@ pub use audit_check::{AuditFault, AuditReport};
 pub use backup::{BackupFile, BackupMade, Installed};
 pub use batch::Batch;
 pub use codec::{InPlace, Record};
-pub use copy::Draft;
+pub use copy::{Draft, sync_parent, with_suffix};
 pub use error::{FileError, OpenStoreError, RotateError, StoreError};
 pub use keys::{Span, TableKey};
 pub use location::{DataDir, DataDirLock};

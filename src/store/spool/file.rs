@@ -2,9 +2,8 @@
 //! that whoever moves the one by hand sees the other.
 
 use super::{Medium, SPOOL_BYTES};
-use crate::store::copy::{Draft, sync_parent};
+use crate::store::copy::{Draft, sync_parent, with_suffix};
 use crate::store::error::FileError;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -113,10 +112,4 @@ impl Medium for SpoolFile {
             .map_err(|error| FileError::io(&self.path, error))?;
         Ok(aside)
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -7,11 +7,9 @@
 //! of it is, in any order, or a write is there in part: each of these is tried.
 
 use super::*;
-use crate::base::Platform;
-use crate::base::ids::EntryId;
 use crate::store::error::FileError;
 use crate::store::migrate::MIGRATIONS;
-use crate::store::records::{Action, CredentialKind, Entry};
+use crate::store::records::{Action, Entry};
 use crate::store::spool::Medium;
 use redb::StorageBackend;
 use std::collections::HashMap;
@@ -341,24 +339,8 @@ fn count(view: View<'_>) -> Result<u64, StoreError> {
 }
 
 fn entry(step: u64) -> Entry {
-    Entry {
-        id: EntryId::new(Timestamp::from_millis(step)),
-        at: Timestamp::from_millis(step),
-        action: Action::UserCreated,
-        actor: None,
-        credential: CredentialKind::Machine,
-        credential_id: None,
-        address: None,
-        platform: Platform::Admin,
-        user_agent: String::new(),
-        request: None,
-        vault: None,
-        repo: None,
-        environment: None,
-        names: Vec::new(),
-        subject: Some(step.to_string()),
-        counts: [0; 4],
-    }
+    let entry = Entry::of_machine(Timestamp::from_millis(step), Action::UserCreated);
+    Entry { subject: Some(step.to_string()), ..entry }
 }
 
 /// The numbers of the steps and reads that the log tells of, in its order.
