@@ -85,7 +85,6 @@ impl Timetable {
     async fn turn(&mut self, services: &Services, quit: &CancellationToken) {
         if self.is_due(services.backup_state()) {
             self.tried = Some(Instant::now());
-            let before = services.backup_state().failures;
             match self.take(services, quit).await {
                 Ok(()) => {
                     self.complained = None;
@@ -94,14 +93,7 @@ impl Timetable {
                     }
                 }
                 Err(_) if quit.is_cancelled() => return,
-                Err(problem) => {
-                    // What failed before it was begun has failed as well.
-                    let state = services.backup_state();
-                    if state.failures == before {
-                        services.set_backup_state(BackupState { failures: before + 1, ..state });
-                    }
-                    tracing::error!("the scheduled backup failed: {problem}");
-                }
+                Err(problem) => tracing::error!("the scheduled backup failed: {problem}"),
             }
         }
         self.complain(services.backup_state());
@@ -138,10 +130,12 @@ impl Timetable {
     }
 
     async fn take(&self, services: &Services, quit: &CancellationToken) -> Result<(), String> {
-        let unusable = |error: io::Error| format!("cannot use `{}`: {error}", self.dir.display());
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(unusable)?;
-        self.remove_unfinished().map_err(unusable)?;
-        let number = self.kept().map_err(unusable)?.last().map_or(1, |last| last.number + 1);
+        let number = self.next_number().map_err(|error| {
+            // It has failed before it was begun.
+            let state = services.backup_state();
+            services.set_backup_state(BackupState { failures: state.failures + 1, ..state });
+            format!("cannot use `{}`: {error}", self.dir.display())
+        })?;
         let name = format!("{PREFIX}{number:06}-{}{SUFFIX}", stamp(self.clock.now()));
         let quit = quit.clone();
         let watch =
@@ -154,6 +148,13 @@ impl Timetable {
         let made = made.map_err(|error| error.cause.map_or(error.detail, |cause| cause.to_string()))?;
         tracing::info!(file = %made.path.display(), bytes = made.bytes, records = made.records, "backup taken");
         Ok(())
+    }
+
+    /// Makes the directory ready for another backup, and numbers that.
+    fn next_number(&self) -> io::Result<u64> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        self.remove_unfinished()?;
+        Ok(self.kept()?.last().map_or(1, |last| last.number + 1))
     }
 
     /// Our backups, oldest first.

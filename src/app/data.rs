@@ -71,7 +71,16 @@ pub(super) fn lock(dir: &DataDir) -> Result<DataDirLock, Failure> {
 }
 
 fn services(store: Store, settings: &Settings, outside: Option<Outside>) -> Result<Services, Failure> {
-    let rules = domain::Settings {
+    let rules = rules(settings);
+    let outside = match outside {
+        Some(outside) => outside,
+        None => Outside::without_forge(settings)?,
+    };
+    Ok(Services::new(store, Arc::new(SystemClock), rules, outside.forge, outside.integrations))
+}
+
+fn rules(settings: &Settings) -> domain::Settings {
+    domain::Settings {
         default_environments: settings.vaults.default_environments.clone(),
         versions_kept: u64::from(settings.secrets.versions_kept),
         trash_days: u64::from(settings.secrets.trash_days),
@@ -84,12 +93,7 @@ fn services(store: Store, settings: &Settings, outside: Option<Outside>) -> Resu
         audit_days: u64::from(settings.audit.retention_days),
         sign_in: sign_in_rules(settings),
         forge: forge_rules(settings),
-    };
-    let outside = match outside {
-        Some(outside) => outside,
-        None => Outside::without_forge(settings)?,
-    };
-    Ok(Services::new(store, Arc::new(SystemClock), rules, outside.forge, outside.integrations))
+    }
 }
 
 fn sign_in_rules(settings: &Settings) -> SignInSettings {
@@ -131,4 +135,14 @@ fn close_to_others(dir: &DataDir) -> Result<(), Failure> {
 
 fn refused(error: OpenStoreError) -> Failure {
     Failure::user(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_appliance_without_a_configuration_does_what_the_rooms_do_by_themselves() {
+        assert_eq!(rules(&Settings::default()), domain::Settings::default());
+    }
 }

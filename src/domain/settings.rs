@@ -13,7 +13,7 @@ pub enum ReadAudit {
 }
 
 /// What the operator decided about this room.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Environments of a new vault.
     pub default_environments: Vec<EnvironmentName>,
@@ -47,8 +47,26 @@ impl Settings {
     }
 }
 
+/// What an appliance does that was told nothing.
+impl Default for Settings {
+    fn default() -> Self {
+        let names = ["local", "development", "staging", "production"];
+        Self {
+            default_environments: names.into_iter().flat_map(EnvironmentName::parse).collect(),
+            versions_kept: 10,
+            trash_days: 30,
+            value_limit_bytes: 64 << 10,
+            environment_limit_bytes: 1 << 20,
+            read_audit: ReadAudit::Durable,
+            audit_days: 365,
+            sign_in: SignInSettings::default(),
+            forge: ForgeSettings::default(),
+        }
+    }
+}
+
 /// How people sign in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SignInSettings {
     /// Who makes session tokens: the server's public address.
     pub issuer: String,
@@ -78,7 +96,7 @@ impl Default for SignInSettings {
 }
 
 /// What counts where a forge is connected.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ForgeSettings {
     /// Whether the operator has connected one, even while this process does not ask it.
     pub connected: bool,
@@ -92,6 +110,18 @@ pub struct ForgeSettings {
     pub webhook_secret: Option<SecretText>,
 }
 
+impl Default for ForgeSettings {
+    fn default() -> Self {
+        Self {
+            connected: false,
+            allowed_owners: Vec::new(),
+            role_cache: Duration::from_secs(60),
+            stale_grace: Duration::ZERO,
+            webhook_secret: None,
+        }
+    }
+}
+
 impl ForgeSettings {
     /// Whether a vault may be made for `repo`.
     pub(super) fn allows(&self, repo: &RepoName) -> bool {
@@ -103,21 +133,7 @@ impl ForgeSettings {
 impl Settings {
     /// The defaults, at `https://keyway.example`.
     pub(super) fn for_tests() -> Self {
-        Self {
-            default_environments: ["local", "development", "staging", "production"]
-                .map(|name| EnvironmentName::parse(name).expect("a name"))
-                .to_vec(),
-            versions_kept: 10,
-            trash_days: 30,
-            value_limit_bytes: 65_536,
-            environment_limit_bytes: 1 << 20,
-            read_audit: ReadAudit::Durable,
-            audit_days: 365,
-            sign_in: SignInSettings {
-                issuer: "https://keyway.example".to_owned(),
-                ..SignInSettings::default()
-            },
-            forge: ForgeSettings::default(),
-        }
+        let issuer = "https://keyway.example".to_owned();
+        Self { sign_in: SignInSettings { issuer, ..SignInSettings::default() }, ..Self::default() }
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -264,12 +263,7 @@ fn a_killed_command_costs_nothing() {
         [&["backup", text(&target)], &["compact"], &["restore", text(&file), "--force"]];
     for arguments in commands {
         for delay in (0..60).step_by(4) {
-            let mut command = appliance.command();
-            command.args(arguments).arg("--data-dir").arg(appliance.data_dir());
-            let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(delay));
-            let _ = process.kill();
-            process.wait().unwrap();
+            appliance.cli_killed(arguments, Duration::from_millis(delay), false);
             appliance.cli(&["verify"]).done();
             let _ = fs::remove_file(&target);
         }

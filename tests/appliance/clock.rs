@@ -13,7 +13,7 @@ use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::api_keys::NewApiKey;
 use keywayd::domain::integrations::Integrations;
 use keywayd::domain::push::Push;
-use keywayd::domain::{ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
+use keywayd::domain::{Origin, Services, Settings};
 use keywayd::store::{DataDir, Store};
 use serde_json::json;
 use std::fs;
@@ -42,7 +42,7 @@ fn from_next_year() -> Appliance {
     master.store_new(&appliance.data_dir().join("master.key")).expect("it can be written");
     let lock = dir.lock().expect("nobody else has it");
     let store = Store::create(&dir, lock, &MasterSecret::Key(master), 16 << 20).expect("a database");
-    let services = Services::new(store, Arc::new(Ahead), settings(), None, Integrations::none());
+    let services = Services::new(store, Arc::new(Ahead), Settings::default(), None, Integrations::none());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     appliance.token = runtime.block_on(fill(&services)).expect("the data can be made");
     appliance
@@ -70,20 +70,6 @@ async fn fill(services: &Services) -> keywayd::domain::Result<String> {
     }
     services.close().await;
     Ok(token.expose().to_owned())
-}
-
-fn settings() -> Settings {
-    Settings {
-        sign_in: SignInSettings::default(),
-        forge: ForgeSettings::default(),
-        default_environments: vec![EnvironmentName::parse("production").expect("a name")],
-        versions_kept: 10,
-        trash_days: 30,
-        value_limit_bytes: 65_536,
-        environment_limit_bytes: 1 << 20,
-        read_audit: ReadAudit::Durable,
-        audit_days: 365,
-    }
 }
 
 fn text(path: &Path) -> &str {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -257,15 +256,8 @@ fn a_killed_rotation_costs_nothing() {
             if !serving && delay == 0 {
                 appliance.stop();
             }
-            let mut command = appliance.command();
-            command.args(["key", "rotate", "--root", "--data", "--data-dir"]).arg(appliance.data_dir());
-            let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(delay));
-            if serving {
-                appliance.kill();
-            }
-            let _ = process.kill();
-            process.wait().unwrap();
+            let rotate = ["key", "rotate", "--root", "--data"];
+            appliance.cli_killed(&rotate, Duration::from_millis(delay), serving);
             appliance.cli(&["verify"]).done();
             if serving {
                 appliance.restart();

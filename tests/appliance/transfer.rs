@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 const REPO: &str = "admin/app";
@@ -293,29 +292,21 @@ fn env_files_are_taken_by_their_place() {
 /// next run does the whole.
 #[test]
 fn a_killed_export_or_import_costs_nothing() {
-    let from = filled();
+    let mut from = filled();
     let place = tempfile::tempdir().unwrap();
     let (file, key) = (place.path().join("a.age"), place.path().join("key"));
     let identity = age::x25519::Identity::generate();
     fs::write(&key, identity.to_string().expose_secret()).unwrap();
     let recipient = identity.to_public().to_string();
-    let to = Appliance::start();
-    let kill = |appliance: &Appliance, arguments: &[&str], delay: u64| {
-        let mut command = appliance.command();
-        command.args(arguments).arg("--data-dir").arg(appliance.data_dir());
-        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(delay));
-        let _ = process.kill();
-        process.wait().unwrap();
-    };
-    for delay in (0..60).step_by(4) {
+    let mut to = Appliance::start();
+    for delay in (0..60).step_by(4).map(Duration::from_millis) {
         let _ = fs::remove_file(&file);
-        kill(&from, &["export", text(&file), "--recipient", &recipient], delay);
+        from.cli_killed(&["export", text(&file), "--recipient", &recipient], delay, false);
         if !file.exists() {
             from.cli(&["export", text(&file), "--recipient", &recipient]).done();
         }
         assert!(!place.path().join("a.age.partial").exists());
-        kill(&to, &["import", text(&file), "--identity", text(&key)], delay);
+        to.cli_killed(&["import", text(&file), "--identity", text(&key)], delay, false);
         to.cli(&["verify"]).done();
         let production =
             to.admin().get(&format!("/v1/secrets/pull?repo={REPO}&environment=production&format=json"));

@@ -10,7 +10,7 @@ use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::api_keys::NewApiKey;
 use keywayd::domain::integrations::Integrations;
 use keywayd::domain::push::Push;
-use keywayd::domain::{Actor, ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
+use keywayd::domain::{Actor, Origin, ReadAudit, Services, Settings};
 use keywayd::store::{DataDir, Store};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -50,7 +50,8 @@ pub(crate) fn make(path: &Path, vaults: usize) -> Outcome<String> {
     master.store_new(&path.join("master.key"))?;
     let lock = dir.lock()?;
     let store = Store::create(&dir, lock, &MasterSecret::Key(master), 256 << 20)?;
-    let services = Services::new(store, Arc::new(SystemClock), settings()?, None, Integrations::none());
+    let services =
+        Services::new(store, Arc::new(SystemClock), Settings::default(), None, Integrations::none());
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let account = AccountName::parse(OWNER)?;
         services.add_account(account.clone(), false, None).await?;
@@ -91,7 +92,7 @@ pub(crate) fn open(path: &Path) -> Outcome<Services> {
     Ok(Services::new(
         store,
         Arc::new(SystemClock),
-        Settings { read_audit: ReadAudit::Relaxed, ..settings()? },
+        Settings { read_audit: ReadAudit::Relaxed, ..Settings::default() },
         None,
         Integrations::none(),
     ))
@@ -121,20 +122,4 @@ async fn fill(services: &Services, actor: &Actor, numbers: impl Iterator<Item = 
 
 fn everything() -> NewApiKey {
     NewApiKey::unlimited(OWNER, Scope::ALL.into_iter().collect())
-}
-
-/// What an appliance without a configuration file does.
-fn settings() -> Outcome<Settings> {
-    let names = ["local", "development", "staging", ENVIRONMENT];
-    Ok(Settings {
-        default_environments: names.into_iter().map(EnvironmentName::parse).collect::<Result<_, _>>()?,
-        versions_kept: 10,
-        trash_days: 30,
-        audit_days: 365,
-        sign_in: SignInSettings::default(),
-        forge: ForgeSettings::default(),
-        value_limit_bytes: 64 << 10,
-        environment_limit_bytes: 1 << 20,
-        read_audit: ReadAudit::Durable,
-    })
 }

@@ -16,7 +16,7 @@ use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::api_keys::NewApiKey;
 use keywayd::domain::journal::ActivityFilter;
 use keywayd::domain::push::Push;
-use keywayd::domain::{Actor, Origin, ReadAudit, Services, Settings};
+use keywayd::domain::{Actor, Origin, Services, Settings};
 use keywayd::store::records::{Action, CredentialKind, Entry, EntryActor};
 use keywayd::store::{DataDir, Store, StoreError};
 use std::process::ExitCode;
@@ -116,17 +116,7 @@ impl World {
 }
 
 fn settings() -> Settings {
-    Settings {
-        sign_in: keywayd::domain::SignInSettings::default(),
-        forge: keywayd::domain::ForgeSettings::default(),
-        default_environments: vec![EnvironmentName::parse("staging").expect("a name")],
-        versions_kept: VERSIONS as u64,
-        trash_days: 30,
-        value_limit_bytes: 65_536,
-        environment_limit_bytes: 1 << 20,
-        read_audit: ReadAudit::Durable,
-        audit_days: 365,
-    }
+    Settings { versions_kept: VERSIONS as u64, ..Settings::default() }
 }
 
 async fn enter(store: Store) -> (Services, Actor) {

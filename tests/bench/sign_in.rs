@@ -10,11 +10,11 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use keywayd::base::ids::RequestId;
-use keywayd::base::{AccountName, Agent, EnvironmentName, SecretText, SystemClock, random};
+use keywayd::base::{AccountName, Agent, SecretText, SystemClock, random};
 use keywayd::crypto::{MasterKey, MasterSecret};
 use keywayd::domain::integrations::Integrations;
 use keywayd::domain::sign_in::PasswordSignIn;
-use keywayd::domain::{ErrorKind, ForgeSettings, Origin, ReadAudit, Services, Settings, SignInSettings};
+use keywayd::domain::{ErrorKind, Origin, Services, Settings};
 use keywayd::store::{DataDir, Store};
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -58,18 +58,8 @@ async fn appliance(scratch: &tempfile::TempDir) -> Services {
     dir.create().expect("a directory can be made");
     let lock = dir.lock().expect("nobody else has it");
     let store = Store::create(&dir, lock, &master, 16 << 20).expect("a database can be made");
-    let settings = Settings {
-        sign_in: SignInSettings::default(),
-        forge: ForgeSettings::default(),
-        default_environments: vec![EnvironmentName::parse("staging").expect("a name")],
-        versions_kept: 10,
-        trash_days: 30,
-        value_limit_bytes: 65_536,
-        environment_limit_bytes: 1 << 20,
-        read_audit: ReadAudit::Durable,
-        audit_days: 365,
-    };
-    let services = Services::new(store, Arc::new(SystemClock), settings, None, Integrations::none());
+    let services =
+        Services::new(store, Arc::new(SystemClock), Settings::default(), None, Integrations::none());
     for number in 0..NAMES {
         let name = AccountName::parse(&name(true, number)).expect("a name");
         let password = Some(SecretText::new("correct horse".to_owned()));

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// An appliance in a directory of its own, with an administrator.
@@ -174,6 +175,22 @@ impl Appliance {
     pub(crate) fn cli_with(&self, arguments: &[&str], input: &str) -> Outcome {
         let mut command = self.command();
         run(command.args(arguments).arg("--data-dir").arg(self.data_dir()), input)
+    }
+
+    /// Runs the program on this appliance's data and kills it `delay` after its begin, and the server just before
+    /// if that is meant to go too.
+    pub(crate) fn cli_killed(&mut self, arguments: &[&str], delay: Duration, with_server: bool) {
+        let mut command = self.command();
+        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = command.spawn().expect("the program can be run");
+        std::thread::sleep(delay);
+        if with_server {
+            self.kill();
+        }
+        // It may be done already.
+        let _ = process.kill();
+        process.wait().expect("our own child");
     }
 
     /// The program in this appliance's environment.
