@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 
 /// Memory for the copy's own pages, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
-/// Sealed bytes in one transaction: small ones, so that the disk is not busy for long.
-const GENTLE_CHUNK_BYTES: usize = 1 << 20;
+/// Sealed bytes in one transaction: few, so that neither the disk nor a processor is busy
+/// with a commit for long.
+const GENTLE_CHUNK_BYTES: usize = 256 << 10;
 const FAST_CHUNK_BYTES: usize = 16 << 20;
 /// Records between two looks at the clock.
-const LOOK_EVERY: u64 = 16;
+const LOOK_EVERY: u64 = 4;
 
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 

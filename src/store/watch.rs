@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After this much work comes a rest.
-const STINT: Duration = Duration::from_millis(4);
+/// After this much work comes a rest. It is what an answer may have to wait for where no
+/// processor is idle, and much longer than it takes to fall asleep.
+const STINT: Duration = Duration::from_micros(500);
 /// So many times as long as the work was.
 const REST: u32 = 3;
 /// No rest is longer: what takes long by itself, such as a slow disk, gets no slower.
