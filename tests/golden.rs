@@ -86,7 +86,7 @@ fn the_list_of_calls_is_what_the_server_serves() {
             LimitClass::DeviceVerify => "device verify",
             LimitClass::Exempt => "none at all",
         };
-        let body = match (route.verb.mutates(), route.body) {
+        let body = match (route.about.takes_a_body(), route.body) {
             (false, _) => "",
             (true, BodyRule::Standard) => "JSON",
             (true, BodyRule::Push) => "JSON, large",
@@ -113,4 +113,68 @@ fn every_command_and_every_argument_has_help() {
             assert!(argument.get_help().is_some(), "`{words}` has no help for `{}`", argument.get_id());
         }
     }
+}
+
+/// Every file with one of these endings below `dir`.
+fn files(dir: &Path, endings: &[&str], found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a directory of the package").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, endings, found);
+        } else if path.extension().is_some_and(|own| endings.iter().any(|ending| own == *ending)) {
+            found.push(path);
+        }
+    }
+}
+
+/// What is wrong with `keywayd WORDS…` as a text quotes it; `a|b` is either.
+fn fault(root: &Command, quoted: &str) -> Option<String> {
+    let mut reached = vec![root];
+    for word in quoted.split_whitespace().skip(1).map(|word| word.trim_matches(['[', ']', '…', '.'])) {
+        if word.is_empty() || word.contains('{') {
+            // Whatever it is called.
+            return None;
+        }
+        if let Some(flag) = word.strip_prefix("--").map(|flag| flag.split('=').next().unwrap_or_default()) {
+            let knows = |command: &&Command| {
+                flag == "help" || command.get_arguments().any(|argument| argument.get_long() == Some(flag))
+            };
+            if !reached.iter().any(knows) {
+                return Some(format!("there is no flag `--{flag}`"));
+            }
+        } else if reached.iter().all(|command| command.has_subcommands()) {
+            let inner = |name: &str| reached.iter().find_map(|command| command.find_subcommand(name));
+            match word.split('|').map(inner).collect::<Option<Vec<_>>>() {
+                Some(all) => reached = all,
+                None => return Some(format!("there is no command `{word}`")),
+            }
+        }
+    }
+    None
+}
+
+/// A message that sends people to a command that has another name by now is worse than none.
+#[test]
+fn every_command_that_a_text_names_exists() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts: Vec<_> =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| here.join(page)).into();
+    for (dir, endings) in [("packaging", &["md", "toml"][..]), ("config", &["toml"]), ("src", &["rs"])] {
+        files(&here.join(dir), endings, &mut texts);
+    }
+    let mut root = Arguments::command();
+    root.build();
+    let (mut named, mut wrong) = (0, Vec::new());
+    for path in texts {
+        let text = fs::read_to_string(&path).expect("our own file").replace("\\\n", " ").replace("\n", " ");
+        for quoted in text.split('`').filter(|quoted| quoted.starts_with("keywayd ")) {
+            named += 1;
+            wrong.extend(fault(&root, quoted).map(|why| format!("{}: `{quoted}`: {why}", path.display())));
+        }
+    }
+    assert!(named > 100, "only {named} were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(
+        fault(&root, "keywayd user ad NAME").is_some() && fault(&root, "keywayd backup --to X").is_some()
+    );
 }

@@ -269,6 +269,12 @@ impl About {
         self.answers_with = headers;
         self
     }
+
+    /// Whether it takes a body of any kind.
+    #[must_use]
+    pub const fn takes_a_body(&self) -> bool {
+        self.takes.is_some() || !self.form.is_empty()
+    }
 }
 
 /// How a route may refuse.
