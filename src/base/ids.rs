@@ -79,8 +79,20 @@ ids! {
     SessionId;
     /// An entry of the audit log.
     EntryId;
+    /// One run of the server, from its start to its end.
+    InstanceId;
     /// One request, as told to the client in `X-Request-ID`.
     RequestId;
+}
+
+impl InstanceId {
+    /// A fresh id that says nothing, not even when it was made: strangers may read it.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0u8; 16];
+        random::fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
 }
 
 fn uuid_at(now: Timestamp) -> Uuid {

@@ -5,6 +5,7 @@
 use super::audit;
 use super::output::{self, Failure};
 use super::{transfer, upkeep};
+use crate::base::ids::InstanceId;
 use crate::base::secret::exposed;
 use crate::base::{AccountName, EnvironmentName, RepoName, Role, Scopes, SecretText, SystemClock};
 use crate::base::{Clock, Timestamp};
@@ -19,6 +20,8 @@ use std::time::Duration;
 /// What the operator wants done.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// Tell which server this is.
+    Instance,
     /// Add an account.
     AddAccount {
         /// The login.
@@ -106,6 +109,8 @@ pub struct TokenOrder {
 /// The answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
+    /// Which server this is.
+    Instance(InstanceId),
     /// Done; words for people.
     Done(String),
     /// The accounts.
@@ -142,6 +147,7 @@ impl Request {
 pub async fn execute(services: &Services, request: Request, pace: Pace) -> Result<Reply, Failure> {
     let done = |text: String| Ok(Reply::Done(text));
     match request {
+        Request::Instance => Ok(Reply::Instance(services.instance())),
         Request::AddAccount { name, admin, password } => {
             services.add_account(name.clone(), admin, Some(password.0)).await?;
             done(format!("added account `{name}`"))
@@ -235,7 +241,7 @@ pub fn show(reply: &Reply, json: bool) -> Result<(), Failure> {
         Reply::Audit(statement) => audit::show(statement, json)?,
         Reply::Upkeep(reply) => upkeep::show(reply, json)?,
         // Whoever asks for these puts them to use.
-        Reply::Transfer(_) => {}
+        Reply::Instance(_) | Reply::Transfer(_) => {}
     }
     Ok(())
 }

@@ -26,26 +26,32 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// # Errors
 /// If it does not answer, or is not well.
 pub fn run(server: &Server, json: bool) -> Result<(), Failure> {
-    let body = ask_server(server)?;
-    output::data(if json { &body } else { "healthy" });
+    let answers = ask_server(server)?;
+    let body = answers.first().map(|(_, body)| body.as_str()).unwrap_or_default();
+    output::data(if json { body } else { "healthy" });
     Ok(())
 }
 
-/// Asks the server with these settings, and returns what it answers.
+/// Asks the server with these settings at each of its doors: where that is, and what it
+/// answers there. `server.listen` comes first.
 ///
 /// # Errors
 /// If it does not answer at one of its doors, or is not well.
-pub fn ask_server(server: &Server) -> Result<String, Failure> {
+pub fn ask_server(server: &Server) -> Result<Vec<(String, String)>, Failure> {
     let address = reachable(server.listen);
     let host = server.public_url.host();
+    let place = format!("http{}://{address}", if server.tls.cert.is_some() { "s" } else { "" });
     let body = match &server.tls.cert {
-        Some(file) => ask(&format!("https://{address}"), host, || tls(address, host, file)),
-        None => ask(&format!("http://{address}"), host, || tcp(address)),
+        Some(file) => ask(&place, host, || tls(address, host, file)),
+        None => ask(&place, host, || tcp(address)),
     }?;
+    let mut answers = vec![(place, body)];
     if let Some(path) = &server.unix_socket {
-        ask(&format!("unix:{}", path.display()), host, || unix(path))?;
+        let place = format!("unix:{}", path.display());
+        let body = ask(&place, host, || unix(path))?;
+        answers.push((place, body));
     }
-    Ok(body)
+    Ok(answers)
 }
 
 /// Asks through one door and returns the answer's body.
@@ -60,8 +66,12 @@ fn ask<S: Read + Write>(
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
-        Some(status) => Err(Failure::user(format!("the server at `{place}` is not well (status {status})"))),
-        None => Err(Failure::user(format!("what answers at `{place}` is no keywayd"))),
+        Some(status) => Err(Failure::user(format!(
+            "the server at `{place}` is not well (status {status})\n\nhint: its log says why"
+        ))),
+        None => Err(Failure::user(format!(
+            "what answers at `{place}` is no keywayd\n\nhint: check `server.listen` and `server.tls`"
+        ))),
     }
 }
 

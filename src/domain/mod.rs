@@ -56,6 +56,7 @@ pub use error::{Error, ErrorKind, FieldError, Result};
 pub use sessions::SignedIn;
 pub use settings::{ForgeSettings, ReadAudit, Settings, SignInSettings};
 
+use crate::base::ids::InstanceId;
 use crate::base::{Clock, Timestamp};
 use crate::store::Store;
 use attempts::Attempts;
@@ -75,6 +76,7 @@ use usage::UsageCounter;
 pub struct Services(Arc<Inner>);
 
 struct Inner {
+    instance: InstanceId,
     store: Store,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -102,6 +104,7 @@ impl Services {
         integrations: Integrations,
     ) -> Self {
         Self(Arc::new(Inner {
+            instance: InstanceId::random(),
             roles: forge.map(|forge| Roles::new(forge, &settings)),
             store,
             clock,
@@ -135,6 +138,13 @@ impl Services {
     pub(crate) fn in_memory_with(integrations: Integrations) -> Self {
         let (clock, rules) = (Arc::new(crate::base::SystemClock), Settings::for_tests());
         Self::new(Store::in_memory(), clock, rules, None, integrations)
+    }
+
+    /// What tells this run of the appliance from every other run, and from other
+    /// appliances.
+    #[must_use]
+    pub fn instance(&self) -> InstanceId {
+        self.0.instance
     }
 
     /// Whether the appliance can serve.

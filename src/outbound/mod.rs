@@ -21,6 +21,7 @@ use crate::base::meter::Meters;
 use calls::Calls;
 use resolve::Names;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -197,6 +198,22 @@ impl Client {
         self.inner.calls.show(meters);
     }
 
+    /// The addresses that calls to `url` may come from, as whoever answers there sees
+    /// them; none if that cannot be told, as when the call goes through a proxy. Nothing is
+    /// sent.
+    pub async fn own_addresses_towards(&self, url: &str) -> Vec<IpAddr> {
+        let Ok(uri) = url.parse::<Uri>() else { return Vec::new() };
+        if self.inner.settings.proxies.for_uri(&uri).is_some() {
+            return Vec::new();
+        }
+        let wait = self.inner.settings.timeout;
+        let work = tokio::task::spawn_blocking(move || {
+            let found = Names::default().of(&uri, wait).unwrap_or_default();
+            found.into_iter().filter_map(own_address_towards).collect()
+        });
+        work.await.unwrap_or_default()
+    }
+
     /// Makes a call. Redirects of reads are followed as long as they stay on the host.
     ///
     /// # Errors
@@ -286,6 +303,18 @@ impl Inner {
         let (parts, _) = response.into_parts();
         Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body: Zeroizing::new(body) })
     }
+}
+
+/// The address that a connection to `there` would come from.
+fn own_address_towards(there: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match there {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // A datagram socket that is connected has its route, and has sent nothing.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(there).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// What all agents have in common.

@@ -41,7 +41,7 @@ impl ProxySettings {
     }
 
     /// The proxy for `uri`.
-    fn for_uri(&self, uri: &Uri) -> Option<&str> {
+    pub(super) fn for_uri(&self, uri: &Uri) -> Option<&str> {
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         let here = literal == "localhost"

@@ -4,6 +4,7 @@
 use hickory_resolver::TokioResolver;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use ureq::Error;
 use ureq::config::Config;
@@ -32,45 +33,60 @@ impl Resolver for Names {
         _config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let host = uri.host().ok_or(Error::HostNotFound)?;
-        let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-        let port = uri.port_u16().unwrap_or(default);
         let mut found = self.empty();
-        for address in self.addresses(host, timeout)?.into_iter().take(ADDRESSES_MAX) {
-            found.push(SocketAddr::new(address, port));
-        }
+        let addresses = self.of(uri, *timeout.after).map_err(|problem| match problem {
+            Unknown::NotFound => Error::HostNotFound,
+            Unknown::TooLate => Error::Timeout(timeout.reason),
+        })?;
+        addresses.into_iter().for_each(|address| found.push(address));
         if found.is_empty() { Err(Error::HostNotFound) } else { Ok(found) }
     }
 }
 
+/// Why a name has no addresses.
+pub(super) enum Unknown {
+    NotFound,
+    TooLate,
+}
+
 impl Names {
-    fn addresses(&self, host: &str, timeout: NextTimeout) -> Result<Vec<IpAddr>, Error> {
+    /// The addresses behind `uri`, at most [`ADDRESSES_MAX`]. To be called on a blocking
+    /// thread of the runtime.
+    pub(super) fn of(&self, uri: &Uri, wait: Duration) -> Result<Vec<SocketAddr>, Unknown> {
+        let host = uri.host().ok_or(Unknown::NotFound)?;
+        let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+        let port = uri.port_u16().unwrap_or(default);
+        let addresses = self.addresses(host, wait)?.into_iter().take(ADDRESSES_MAX);
+        Ok(addresses.map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    fn addresses(&self, host: &str, wait: Duration) -> Result<Vec<IpAddr>, Unknown> {
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = literal.parse() {
             return Ok(vec![address]);
         }
         let resolver = self.resolver()?;
         // We are on a blocking thread of the runtime, and may wait for it.
-        let runtime = Handle::try_current().map_err(|_| Error::HostNotFound)?;
+        let runtime = Handle::try_current().map_err(|_| Unknown::NotFound)?;
         let looking = resolver.lookup_ip(host);
-        let outcome = runtime.block_on(async { tokio::time::timeout(*timeout.after, looking).await });
+        let outcome = runtime.block_on(async { tokio::time::timeout(wait, looking).await });
         match outcome {
             Ok(Ok(found)) => Ok(found.iter().collect()),
             Ok(Err(_)) => {
                 *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Err(Error::HostNotFound)
+                Err(Unknown::NotFound)
             }
-            Err(_elapsed) => Err(Error::Timeout(timeout.reason)),
+            Err(_elapsed) => Err(Unknown::TooLate),
         }
     }
 
-    fn resolver(&self) -> Result<Arc<TokioResolver>, Error> {
+    fn resolver(&self) -> Result<Arc<TokioResolver>, Unknown> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(resolver) = &*kept {
             return Ok(Arc::clone(resolver));
         }
         let fresh = TokioResolver::builder_tokio().and_then(|builder| builder.build());
-        let fresh = Arc::new(fresh.map_err(|_| Error::HostNotFound)?);
+        let fresh = Arc::new(fresh.map_err(|_| Unknown::NotFound)?);
         *kept = Some(Arc::clone(&fresh));
         Ok(fresh)
     }

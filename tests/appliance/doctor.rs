@@ -5,10 +5,11 @@ use nix::unistd::{Gid, Uid, chown};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What was found: what was looked at, how it stands, what is said and what to do.
@@ -287,6 +288,26 @@ fn a_public_address_that_leads_elsewhere_is_noticed() {
 }
 
 #[test]
+fn another_appliance_in_this_ones_place_is_noticed() {
+    let mut other = Appliance::start();
+    let address = other.address().to_string();
+    let appliance = Appliance::start_with(&[("KEYWAYD_SERVER__PUBLIC_URL", &format!("http://{address}"))]);
+    let found = examine(&appliance);
+    found.said("server", "good");
+    found.problem("public address", "somebody else");
+    let found = Findings::of(&appliance.cli(&["doctor", "--json", "--listen", &address]));
+    found.problem("server", "is not the one that runs on this data");
+
+    // What tells them apart is nobody's secret, and no name that stays.
+    let instance = |server: &Appliance| server.stranger().get("/health").json()["instance"].clone();
+    let before = instance(&other);
+    assert!(before.is_string() && before == instance(&other));
+    other.stop();
+    other.restart();
+    assert_ne!(instance(&other), before);
+}
+
+#[test]
 fn settings_of_proxies_that_believe_everybody_or_nobody_are_noticed() {
     let mut appliance = Appliance::new(&[("KEYWAYD_SERVER__PUBLIC_URL", "https://secrets.example")]);
     examine_at_rest(&appliance).problem("proxy headers", "server.trusted_proxies");
@@ -294,16 +315,32 @@ fn settings_of_proxies_that_believe_everybody_or_nobody_are_noticed() {
     examine_at_rest(&appliance).problem("proxy headers", "nothing wider");
 }
 
-/// A proxy that passes everything on as it comes, headers included.
+/// A proxy that passes everything on as it comes, headers included, and to its server by TCP.
 fn careless_proxy(socket: TcpListener, to: SocketAddr) {
+    pass_on(socket, move || {
+        let server = TcpStream::connect(to)?;
+        Ok((server.try_clone()?, server))
+    });
+}
+
+/// The same, to a Unix socket.
+fn careless_proxy_to_unix(socket: TcpListener, to: PathBuf) {
+    pass_on(socket, move || {
+        let server = UnixStream::connect(&to)?;
+        Ok((server.try_clone()?, server))
+    });
+}
+
+fn pass_on<R: Read + Send + 'static, W: Write + Send + 'static>(
+    socket: TcpListener,
+    connect: impl Fn() -> io::Result<(R, W)> + Send + 'static,
+) {
     std::thread::spawn(move || {
         for client in socket.incoming().flatten() {
-            let server = TcpStream::connect(to).expect("the server listens");
-            for (mut from, mut to) in [(client.try_clone(), server.try_clone()), (Ok(server), Ok(client))]
-                .map(|(a, b)| (a.expect("a socket can be cloned"), b.expect("a socket can be cloned")))
-            {
-                std::thread::spawn(move || io::copy(&mut from, &mut to));
-            }
+            let (mut answers, mut server) = connect().expect("the server listens");
+            let (mut asks, mut client) = (client.try_clone().expect("a socket can be cloned"), client);
+            std::thread::spawn(move || io::copy(&mut asks, &mut server));
+            std::thread::spawn(move || io::copy(&mut answers, &mut client));
         }
     });
 }
@@ -313,14 +350,29 @@ fn a_proxy_that_lets_clients_make_up_their_address_is_noticed() {
     let socket = TcpListener::bind("127.0.0.1:0").expect("there are ports");
     let mut appliance = Appliance::new(&[
         ("KEYWAYD_SERVER__PUBLIC_URL", &format!("http://{}", socket.local_addr().expect("it has one"))),
-        ("KEYWAYD_SERVER__TRUSTED_PROXIES", "127.0.0.0/8"),
         ("KEYWAYD_RATE_LIMIT__ENABLED", "true"),
     ]);
+    let http = appliance.home().join("http.sock");
+    appliance.set("KEYWAYD_SERVER__UNIX_SOCKET", http.to_str().expect("paths are text"));
     appliance.restart();
-    careless_proxy(socket, appliance.address());
+    careless_proxy_to_unix(socket, http);
     let found = examine(&appliance);
     found.said("public address", "good");
     found.problem("proxy headers", "is believed");
+    appliance.stop();
+    appliance.unset("KEYWAYD_SERVER__UNIX_SOCKET");
+
+    // From an address that is trusted itself, every proxy would look like that one: nobody is blamed.
+    let socket = TcpListener::bind("127.0.0.1:0").expect("there are ports");
+    let address = format!("http://{}", socket.local_addr().expect("it has one"));
+    appliance.set("KEYWAYD_SERVER__PUBLIC_URL", &address);
+    appliance.set("KEYWAYD_SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
+    appliance.restart();
+    careless_proxy(socket, appliance.address());
+    let found = examine(&appliance);
+    found.warning("proxy headers", "cannot be tried from here");
+    found.warning("proxy headers", "from another machine");
+    assert_eq!(found.status, 0, "{:#?}", found.all);
     appliance.stop();
 
     // Without the trust nobody believes it, though the proxy is as careless as before.

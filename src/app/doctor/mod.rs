@@ -7,7 +7,9 @@ mod network;
 
 use super::outside::Outside;
 use super::{data, forge, load, master};
+use crate::base::ids::InstanceId;
 use crate::base::{Clock, SystemClock};
+use crate::cli::admin::{Reply, Request};
 use crate::cli::doctor::Report;
 use crate::cli::{Failure, args, healthcheck, socket};
 use crate::config::Settings;
@@ -20,6 +22,20 @@ struct Patient<'a> {
     settings: &'a Settings,
     /// Whether a server runs on this data.
     serving: bool,
+    /// Which one, if it says so: it may be of another version.
+    instance: Option<InstanceId>,
+}
+
+impl Patient<'_> {
+    /// Whether this answer of somebody's to `/health` is that of the server on this data,
+    /// as far as can be told.
+    fn is_its_server(&self, answer: &[u8]) -> bool {
+        let answer: Option<serde_json::Value> = serde_json::from_slice(answer).ok();
+        answer.is_some_and(|answer| {
+            let instance = || answer["instance"].as_str().and_then(InstanceId::parse);
+            answer["status"] == "healthy" && (self.instance.is_none() || self.instance == instance())
+        })
+    }
 }
 
 /// `keywayd doctor`
@@ -38,7 +54,13 @@ pub(super) fn run(asked: &args::Doctor) -> Result<(), Failure> {
 }
 
 fn examine(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
-    let patient = Patient { settings, serving: socket::is_served(&settings.storage.data_dir) };
+    let data_dir = &settings.storage.data_dir;
+    let serving = socket::is_served(data_dir);
+    let instance = match socket::ask(data_dir, &Request::Instance, &mut |_| {}) {
+        Some(Ok(Reply::Instance(instance))) => Some(instance),
+        _ => None,
+    };
+    let patient = Patient { settings, serving, instance };
     files::data_directory(&patient, report);
     files::master_key(&patient, report);
     database(&patient, report);
@@ -71,7 +93,17 @@ fn server(patient: &Patient<'_>, report: &mut Report) {
     const CHECK: &str = "server";
     let server = &patient.settings.server;
     match healthcheck::ask_server(server) {
-        Ok(_) if patient.serving => report.good(CHECK, format!("healthy at `{}`", server.listen)),
+        Ok(answers) if patient.serving => {
+            match answers.iter().find(|(_, answer)| !patient.is_its_server(answer.as_bytes())) {
+                None => report.good(CHECK, format!("healthy at `{}`", server.listen)),
+                Some((place, _)) => report.bad(
+                    CHECK,
+                    format!("the server that answers at `{place}` is not the one that runs on this data"),
+                    "`server.listen` and `server.unix_socket` must be what the server listens on, under systemd \
+                     what keywayd.socket says",
+                ),
+            }
+        }
         Ok(_) => report.bad(
             CHECK,
             format!("a server answers at `{}`, but none runs on this data", server.listen),

@@ -4,8 +4,9 @@
 use super::{Patient, client, others};
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::cli::doctor::Report;
-use crate::outbound::{Call, CallError, Client, Reply};
+use crate::outbound::{Call, CallError, Client};
 use ipnet::IpNet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 const ADDRESS: &str = "public address";
@@ -107,28 +108,26 @@ async fn public_address(patient: &Patient<'_>, client: &Client, report: &mut Rep
             );
         }
     };
-    if reply.status != 200 || !is_ours(&reply) {
+    if reply.status != 200 || !patient.is_its_server(reply.body()) {
         return report.bad(
             ADDRESS,
             format!("at `{url}` somebody else answers than this server (status {})", reply.status),
-            "check `server.public_url`; a proxy must pass every path on, and reach keywayd itself",
+            "check `server.public_url`; a proxy must pass every path on, and reach this keywayd and no other",
         );
     }
     report.good(ADDRESS, format!("clients reach this server at `{url}`"));
     let behind = !server.trusted_proxies.is_empty() || server.unix_socket.is_some();
     if behind && patient.settings.rate_limit.enabled {
-        forged_addresses(url, client, report).await;
+        forged_addresses(patient, client, report).await;
     }
 }
 
-fn is_ours(reply: &Reply) -> bool {
-    let body: Option<serde_json::Value> = serde_json::from_slice(reply.body()).ok();
-    reply.header("x-request-id").is_some() && body.is_some_and(|body| body["status"] == "healthy")
-}
-
 /// Pretends to be two clients, each of which would have a budget of requests of its own.
-/// If the proxy does what it should, both are whoever this is, and share one.
-async fn forged_addresses(url: &str, client: &Client, report: &mut Report) {
+/// If the proxy does what it should, both are whoever this is, and share one. From an
+/// address that is trusted itself, what is pretended counts behind the best of proxies.
+async fn forged_addresses(patient: &Patient<'_>, client: &Client, report: &mut Report) {
+    let server = &patient.settings.server;
+    let url = server.public_url.as_str();
     let mut left = Vec::new();
     for address in PRETENDED {
         let call = Call::get(format!("{url}/v1/github/repo-ids?repo=keywayd/doctor"));
@@ -136,11 +135,25 @@ async fn forged_addresses(url: &str, client: &Client, report: &mut Report) {
         let remaining = reply.and_then(|reply| reply.header("x-ratelimit-remaining")?.parse::<u64>().ok());
         left.extend(remaining);
     }
-    match left[..] {
-        [first, second] if second < first => {
+    let trusted = |own: &IpAddr| server.trusted_proxies.iter().any(|network| network.contains(own));
+    let own = client.own_addresses_towards(url).await.into_iter().find(trusted);
+    match (&left[..], own) {
+        ([first, second], _) if second < first => {
             report.good(PROXY, "clients cannot make up the address they come from");
         }
-        [_, _] => report.bad(
+        ([_, _], Some(own)) => report.warn(
+            PROXY,
+            format!(
+                "whether clients can make up the address they come from cannot be tried from here: this machine \
+                 comes to the proxy from `{own}`, which is in `server.trusted_proxies`"
+            ),
+            format!(
+                "send a made-up header from another machine, `curl -H 'X-Forwarded-For: {}' {url}/health`, and \
+                 see in the server's log that it does not count",
+                PRETENDED[0]
+            ),
+        ),
+        ([_, _], None) => report.bad(
             PROXY,
             "a client that makes up `X-Forwarded-For` is believed",
             "let the proxy append the client's address to the header, or replace it, rather than pass it on",

@@ -4,6 +4,7 @@
 //! `/health` is for whoever would start the server anew, `/ready` for whoever sends it
 //! clients: a server that stops, or that is too busy to write, is healthy.
 
+use crate::base::ids::InstanceId;
 use crate::http::about::About;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::request::Ctx;
@@ -33,6 +34,8 @@ const READY: Route = {
 struct Health {
     status: &'static str,
     version: &'static str,
+    /// Another one after each start, so that an operator can tell which server answers.
+    instance: InstanceId,
 }
 
 async fn health(ctx: Ctx) -> Answer {
@@ -53,6 +56,7 @@ async fn ready(ctx: Ctx) -> Answer {
 
 fn well(ctx: &Ctx, status: &'static str) -> Answer {
     ctx.route.check_answer::<Health>()?;
-    let health = Health { status, version: env!("CARGO_PKG_VERSION") };
+    let instance = ctx.services().instance();
+    let health = Health { status, version: env!("CARGO_PKG_VERSION"), instance };
     Ok(json_response(StatusCode::OK, "application/json", &health))
 }

@@ -36,12 +36,18 @@ impl Server {
 
 const PULL: &str = "GET /v1/secrets/pull?repo=alice%2Fapp&environment=staging";
 
+/// What a server answers that is well.
+fn well(front: &Front, status: &str) -> Value {
+    let instance = front.services.instance();
+    json!({"status": status, "version": env!("CARGO_PKG_VERSION"), "instance": instance})
+}
+
 #[tokio::test]
 async fn health_is_bare_and_open() {
-    let server = Server::start(|_| {}).await;
+    let front = front(|_| {});
+    let server = Server::of(Arc::clone(&front)).await;
     for path in ["/health", "/v1/health"] {
-        let reply = server.get(path).await;
-        assert_eq!(reply.json(), json!({"status": "healthy", "version": env!("CARGO_PKG_VERSION")}));
+        assert_eq!(server.get(path).await.json(), well(&front, "healthy"));
     }
     assert_eq!(server.ask("HEAD /health HTTP/1.1\r\n\r\n").await.status(), 200);
 }
@@ -51,7 +57,7 @@ async fn whoever_cannot_write_is_neither_healthy_nor_ready() {
     let front = front(|_| {});
     let server = Server::of(Arc::clone(&front)).await;
     let ready = server.get("/ready").await;
-    assert_eq!(ready.json(), json!({"status": "ready", "version": env!("CARGO_PKG_VERSION")}));
+    assert_eq!(ready.json(), well(&front, "ready"));
     front.services.close().await;
     for path in ["/health", "/ready"] {
         let refused = server.get(path).await;
