@@ -114,6 +114,12 @@ fn append(path: &Path, lines: &[String]) -> io::Result<()> {
     file.sync_data()
 }
 
+/// Whether the machine's system log can be reached.
+pub(super) fn system_log() -> Result<(), Failure> {
+    let target = Target::Syslog(PathBuf::from(SYSTEM_LOG));
+    connect(Path::new(SYSTEM_LOG)).map(drop).map_err(|error| Failure::user(target.fault(&error)))
+}
+
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;

@@ -6,6 +6,7 @@ mod archive;
 mod background;
 mod backups;
 mod certificate;
+mod check;
 mod data;
 mod desk;
 mod doctor;
@@ -84,14 +85,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
 
 fn configuration(command: args::Config) -> Result<(), Failure> {
     match command {
-        args::Config::Check(place) => {
-            let loaded = load(&place.overrides())?;
-            let source = loaded
-                .file
-                .as_deref()
-                .map_or("no file, defaults".to_owned(), |file| file.display().to_string());
-            output::words(&format!("the configuration is good ({source})"));
-        }
+        args::Config::Check(place) => check::run(&place.overrides())?,
         args::Config::Show(place) => output::data(&load(&place.overrides())?.show()),
         args::Config::Example => output::data(&config::example()),
     }

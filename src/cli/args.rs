@@ -117,7 +117,8 @@ impl ServerPlace {
 /// Run the server.
 ///
 /// With neither configuration nor data it sets itself up: a data directory, a key file in
-/// it, an account `admin` and one API key for it, shown once.
+/// it, an account `admin` and one API key for it: shown once on a terminal, otherwise written to
+/// the file `first-login` in it.
 #[derive(Args, Debug)]
 pub struct Serve {
     #[command(flatten)]
@@ -126,8 +127,9 @@ pub struct Serve {
 
 /// Set up a data directory without starting the server.
 ///
-/// Makes the directory, the master key's file unless there is one, an empty database, and an
-/// administrator whose password is asked for.
+/// Makes the directory, the master key's file unless there is one, an empty database, an
+/// administrator whose password is asked for, and an API key for it. Without a terminal to ask on,
+/// it makes the password up, and writes both to the file `first-login` in the directory.
 #[derive(Args, Debug)]
 pub struct Init {
     #[command(flatten)]
@@ -357,7 +359,10 @@ pub struct AuditHead {
 /// `keywayd config`.
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check the configuration, and tell everything that is wrong with it.
+    /// Check the configuration and the files it names.
+    ///
+    /// Tells everything that would keep `keywayd serve` from starting, and changes nothing. Files are
+    /// looked at as the user that owns the data, so run it as that user or as root.
     Check(ServerPlace),
     /// Print the settings in force and where each comes from; secrets are left out.
     Show(ServerPlace),

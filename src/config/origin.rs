@@ -61,7 +61,8 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// The problems: those of the file by line, then those of the environment and of the flags.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+    #[must_use]
+    pub fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| match &problem.origin {
             Origin::File { line, .. } => (0, *line),
             Origin::Variable(_) => (1, 0),

@@ -23,6 +23,9 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
+/// What a file holds that is not the certificate.
+const KEY: &str = "private key";
+
 /// What the server shows and proves with. Clones share it.
 #[derive(Clone)]
 pub struct TlsIdentity(Arc<Inner>);
@@ -179,8 +182,7 @@ impl Files {
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         let path = &self.key;
-        let text =
-            Zeroizing::new(fs::read(path).map_err(|error| TlsError::unreadable("private key", path, error))?);
+        let text = Zeroizing::new(fs::read(path).map_err(|error| TlsError::unreadable(KEY, path, error))?);
         let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
         if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
             return Err(TlsError::EncryptedKey(path.clone()));
@@ -268,6 +270,16 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Whether the key is at fault, and not the certificate.
+    #[must_use]
+    pub fn is_of_the_key(&self) -> bool {
+        match self {
+            Self::Unreadable { what, .. } => *what == KEY,
+            Self::NoKey(_) | Self::EncryptedKey(_) | Self::BadKey(..) | Self::Mismatch { .. } => true,
+            Self::NoCertificate(_) | Self::BadCertificate(..) | Self::Expired(..) | Self::Library(_) => false,
+        }
+    }
+
     fn unreadable(what: &'static str, path: &Path, error: io::Error) -> Self {
         let hint = match error.kind() {
             io::ErrorKind::PermissionDenied => {

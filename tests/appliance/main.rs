@@ -20,6 +20,7 @@ mod audit_log;
 mod backups;
 mod clients;
 mod clock;
+mod configuration;
 mod connecting;
 mod connections;
 mod device_flow;
