@@ -38,7 +38,13 @@ pub(super) fn secret_for_new_data(settings: &Settings) -> Result<MasterSecret, F
 /// A fresh key in a new file.
 pub(super) fn generate(path: &Path) -> Result<MasterKey, Failure> {
     let fresh = MasterKey::generate();
-    let unwritable = |error| Failure::user(format!("cannot write `{}`: {error}", path.display()));
+    let unwritable = |error| {
+        Failure::user(format!(
+            "cannot write the new master key to `{}`: {error}\n\n\
+             hint: its directory must be there, and the user that runs keywayd must be able to write in it",
+            path.display()
+        ))
+    };
     fresh.store_new(path).map_err(unwritable)?;
     Ok(fresh)
 }

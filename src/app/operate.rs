@@ -12,6 +12,7 @@ use crate::cli::{Failure, password};
 pub(super) fn user(command: args::User) -> Result<(), Failure> {
     match command {
         args::User::Add(add) => {
+            look(&add.place)?;
             let password = Password(password::obtain(add.password_stdin)?);
             act(&add.place, Request::AddAccount { name: add.name, admin: add.admin, password }, false)
         }
@@ -23,6 +24,7 @@ pub(super) fn user(command: args::User) -> Result<(), Failure> {
             act(&user.place, Request::SetDisabled { name: user.name, disabled: false }, false)
         }
         args::User::Passwd(user) => {
+            look(&user.place)?;
             let password = Password(password::obtain(user.password_stdin)?);
             act(&user.place, Request::SetPassword { name: user.name, password }, false)
         }
@@ -83,6 +85,13 @@ pub(super) fn audit(command: args::Audit) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// Whether there is somebody to do what is asked: nobody thinks of a password for nothing.
+/// The data is let go of again, so that whoever thinks long keeps no server from starting.
+fn look(place: &Place) -> Result<(), Failure> {
+    let loaded = load(&place.overrides())?;
+    Desk::of(&loaded.settings)?.ask(Request::Instance).map(drop)
 }
 
 fn act(place: &Place, request: Request, json: bool) -> Result<(), Failure> {

@@ -9,10 +9,10 @@ use crate::base::ids::InstanceId;
 use crate::base::secret::exposed;
 use crate::base::{AccountName, EnvironmentName, RepoName, Role, Scopes, SecretText, SystemClock};
 use crate::base::{Clock, Timestamp};
-use crate::domain::Services;
 use crate::domain::api_keys::{Label, NewApiKey};
 use crate::domain::operator::{AccountSummary, RepoRole};
 use crate::domain::upkeep::Pace;
+use crate::domain::{Error, ErrorKind, Services};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -162,12 +162,13 @@ pub async fn execute(services: &Services, request: Request, pace: Pace) -> Resul
             done(format!("account `{name}` has a new password"))
         }
         Request::DeleteAccount { name, transfer } => {
-            services.delete_account(name.clone(), transfer).await?;
+            services.delete_account(name.clone(), transfer).await.map_err(in_flags)?;
             done(format!("deleted account `{name}`"))
         }
         Request::Grant { repo, user, role } => {
-            services.grant_role(repo.clone(), user.clone(), role).await?;
-            done(format!("`{user}` has the role `{role}` on `{repo}`"))
+            let has_vault = services.grant_role(repo.clone(), user.clone(), role).await?;
+            let vault = if has_vault { String::new() } else { format!("\n{}", without_vault(&repo)) };
+            done(format!("`{user}` has the role `{role}` on `{repo}`{vault}"))
         }
         Request::Revoke { repo, user } => {
             services.revoke_role(repo.clone(), user.clone()).await?;
@@ -181,11 +182,42 @@ pub async fn execute(services: &Services, request: Request, pace: Pace) -> Resul
     }
 }
 
+/// A role can be given before there is something to use it on; a slip of the pen looks the same.
+fn without_vault(repo: &RepoName) -> String {
+    format!(
+        "`{repo}` has no vault yet: check the name, or let somebody with the role `admin` on it make the vault, \
+         by `keyway init` in the repository or `POST /v1/vaults`"
+    )
+}
+
 async fn create_token(services: &Services, order: TokenOrder) -> Result<Reply, Failure> {
     let user = order.user.clone();
-    let minted = services.mint_token(&user, order.into_key(SystemClock.now())).await?;
+    let minted = services.mint_token(&user, order.into_key(SystemClock.now())).await.map_err(in_flags)?;
     let record = serde_json::to_value(&minted.key).map_err(Failure::ours)?;
     Ok(Reply::Token { token: Password(minted.token), record })
+}
+
+/// What the services call a part of a request, and which flag says it.
+const FLAGS: [(&str, &str); 7] = [
+    ("name", "--name"),
+    ("scopes", "--scopes"),
+    ("expiresInDays", "--expires"),
+    ("allowedIps", "--allow-ip"),
+    ("repositories", "--repo"),
+    ("environments", "--env"),
+    ("transfer", "--transfer"),
+];
+
+/// The error in the words of the command line.
+fn in_flags(mut error: Error) -> Error {
+    if error.kind != ErrorKind::Invalid || error.fields.is_empty() {
+        return error;
+    }
+    for field in &mut error.fields {
+        let flag = FLAGS.iter().find(|(name, _)| *name == field.field);
+        field.field = flag.map_or(std::mem::take(&mut field.field), |(_, flag)| (*flag).to_owned());
+    }
+    Error::invalid_fields(error.fields)
 }
 
 impl TokenOrder {

@@ -122,8 +122,9 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let hint = error.remedy().map(|remedy| format!("\n\nhint: {remedy}")).unwrap_or_default();
         match (error.kind, error.cause) {
-            (ErrorKind::Internal, Some(cause)) => Self::ours(cause),
+            (ErrorKind::Internal, Some(cause)) => Self::ours(format!("{cause}{hint}")),
             (ErrorKind::Internal, None) => Self::ours(error.detail),
             _ => Self::user(error.detail),
         }

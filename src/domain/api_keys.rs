@@ -410,7 +410,7 @@ fn mint(
 ) -> Result<MintedApiKey> {
     if key_ids(view, user)?.len() >= API_KEYS_PER_USER {
         return Err(Error::conflict(format!(
-            "you have {API_KEYS_PER_USER} API keys; delete one before you make another"
+            "an account holds {API_KEYS_PER_USER} API keys at most; delete one before making another"
         )));
     }
     let label = wanted.label.as_str();

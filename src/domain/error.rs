@@ -109,6 +109,18 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What the operator can do about a fault of ours, if that is known.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let cause = self.cause.as_ref()?.downcast_ref::<StoreError>()?;
+        cause.is_damage().then_some(
+            "keep the data as it is; `keywayd verify` lists all that is damaged, and the guide on backup and \
+             recovery says how to go back to the newest good backup",
+        )
+    }
+}
+
 /// For clients and operators alike.
 const NO_ROOM: &str = "there is no room for the data: the disk or a quota is full; nothing was changed, \
                        and the operator has to make room";

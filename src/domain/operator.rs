@@ -159,11 +159,11 @@ impl Services {
             .await
     }
 
-    /// Gives an account a role on a local repository, whether it has a vault or not.
+    /// Gives an account a role on a local repository, and says whether that has a vault.
     ///
     /// # Errors
     /// Not found.
-    pub async fn grant_role(&self, repo: RepoName, name: AccountName, role: Role) -> Result<()> {
+    pub async fn grant_role(&self, repo: RepoName, name: AccountName, role: Role) -> Result<bool> {
         let services = self.clone();
         self.store()
             .write(move |view, batch| {
@@ -174,7 +174,7 @@ impl Services {
                 batch.index(&GRANTS_BY_USER, (user, lookup));
                 let note = operator_entry(now, Action::RoleGranted).regarding(format!("{role} to {name}"));
                 batch.audit(note.about_repo(&repo));
-                Ok(())
+                Ok(super::permissions::find_vault(view, &repo)?.is_some())
             })
             .await
     }

@@ -41,6 +41,12 @@ impl StoreError {
         matches!(self, Self::Engine(error) if matches!(&**error, redb::Error::Io(error) if is_full(error)))
     }
 
+    /// Whether something on the disk is not as it was written.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
     /// Whether an earlier failure keeps everything from being written since.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
@@ -76,7 +82,7 @@ pub enum OpenStoreError {
     )]
     InUse(PathBuf),
     /// The directory or a file in it cannot be used.
-    #[error("cannot use `{0}`: {1}")]
+    #[error("cannot use `{0}`: {1}{hint}", hint = owner_hint(.1))]
     Io(PathBuf, std::io::Error),
     /// There is no database file.
     #[error(
@@ -157,6 +163,15 @@ impl OpenStoreError {
                 Self::Damaged(path.to_owned(), format!("the keyring record is damaged ({problem})"))
             }
         }
+    }
+}
+
+fn owner_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "\n\nhint: it must be for the user that runs keywayd; run commands as that user or as root"
+        }
+        _ => "",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accounts, roles and keys by the command line: against the running server, and on the data when none runs.
 
-use super::harness::{Appliance, is_time, keywayd, run};
+use super::harness::{Appliance, disk, is_time, keywayd, run};
 use serde_json::{Value, json};
 
 fn json_of(appliance: &Appliance, arguments: &[&str]) -> Value {
@@ -75,9 +75,14 @@ fn roles_are_given_and_taken_away() {
     appliance.cli(&["repo", "grant", "ACME/App", "alice", "read"]).done();
     assert_eq!(alice.get("/v1/vaults/acme/app").ok()["permission"], "read");
     // A second role takes the place of the first.
-    appliance.cli(&["repo", "grant", "acme/app", "alice", "write"]).done();
+    let said = appliance.cli(&["repo", "grant", "acme/app", "alice", "write"]);
+    assert_eq!(said.stderr, "`alice` has the role `write` on `acme/app`\n");
     assert_eq!(alice.get("/v1/vaults/acme/app").ok()["permission"], "write");
-    appliance.cli(&["repo", "grant", "acme/later", "alice", "admin"]).done();
+    // A name that was mistyped looks like a vault that comes later.
+    let said = appliance.cli(&["repo", "grant", "acme/later", "alice", "admin"]);
+    assert!(said.stderr.contains("`acme/later` has no vault yet: check the name"), "{said:?}");
+    assert!(said.stderr.contains("POST /v1/vaults"), "{said:?}");
+    said.done();
     let roles = json_of(&appliance, &["repo", "list", "--json"]);
     let expected = json!([
         { "repo": "acme/app", "user": "alice", "role": "write", "hasVault": true },
@@ -106,7 +111,8 @@ fn an_account_with_vaults_is_deleted_only_if_somebody_takes_them() {
     alice.push("alice/app", "local", &json!({ "A": "1" })).ok();
     assert!(appliance.cli(&["user", "delete", "alice"]).refused(1).contains("--transfer"));
     alice.get("/v1/users/me").ok();
-    appliance.cli(&["user", "delete", "alice", "--transfer", "alice"]).refused(1);
+    let said = appliance.cli(&["user", "delete", "alice", "--transfer", "alice"]).refused(1);
+    assert!(said.contains("`--transfer` must name another account"), "{said}");
     appliance.cli(&["user", "delete", "alice", "--transfer", "nobody"]).refused(1);
     bob.get("/v1/vaults/alice/app").refused(404);
     appliance.cli(&["user", "delete", "alice", "--transfer", "bob"]).done();
@@ -161,8 +167,11 @@ fn keys_are_made_with_and_without_a_server() {
         assert_eq!(key["repositories"], json!(["alice/app"]));
         assert_eq!(key["environments"], json!(["local", "staging"]));
         assert_eq!(key["allowedIps"], json!(["10.0.0.0/8"]));
-        appliance.cli(&["token", "create", "--user", "alice", "--repo", "alice/ghost"]).refused(1);
-        appliance.cli(&["token", "create", "--user", "alice", "--env", "missing"]).refused(1);
+        // What is wrong is named as it was typed, not as the API calls it.
+        for (flag, value) in [("--repo", "alice/ghost"), ("--env", "missing")] {
+            let said = appliance.cli(&["token", "create", "--user", "alice", flag, value]).refused(1);
+            assert!(said.contains(&format!("`{flag}` names `{value}`")), "{said}");
+        }
         appliance.cli(&["token", "create", "--user", "alice", "--scopes", "everything"]).refused(1);
     }
     appliance.restart();
@@ -179,10 +188,38 @@ fn keys_are_made_with_and_without_a_server() {
 fn commands_without_data_say_what_to_do() {
     let home = tempfile::tempdir().expect("a scratch directory can be made");
     let missing = home.path().join("nothing");
-    for arguments in [&["user", "list"][..], &["repo", "list"], &["token", "create", "--user", "alice"]] {
+    for arguments in [
+        &["user", "list"][..],
+        &["repo", "list"],
+        &["token", "create", "--user", "alice"],
+        // Before a password is asked for, and so before there must be a terminal to ask on.
+        &["user", "add", "alice"],
+        &["user", "passwd", "alice"],
+        &["user", "add", "alice", "--password-stdin"],
+    ] {
         let outcome = run(keywayd().args(arguments).arg("--data-dir").arg(&missing), "");
         assert!(outcome.refused(1).contains("keywayd init"));
         assert!(!missing.exists(), "a command that fails leaves nothing behind");
+    }
+}
+
+#[test]
+fn a_command_that_meets_a_damaged_record_says_what_to_do() {
+    let mut appliance = Appliance::start();
+    appliance.account("alice");
+    appliance.stop();
+    for (key, mut sealed) in disk::records(&appliance.database(), "users") {
+        sealed[40] ^= 1;
+        disk::put(&appliance.database(), "users", &key, &sealed);
+    }
+    for server in [false, true] {
+        if server {
+            appliance.restart();
+        }
+        let said = appliance.cli(&["user", "list"]).refused(2);
+        assert!(said.contains("a damaged record of kind `user`"), "{said}");
+        let hint = said.split("\n\nhint: ").nth(1).unwrap_or_default();
+        assert!(hint.contains("`keywayd verify`") && hint.contains("backup"), "{said}");
     }
 }
 
