@@ -157,7 +157,7 @@ impl Services {
         repository: Option<&Repository>,
     ) -> Result<Place> {
         let seen = repository.and_then(|repository| Some((repository, repository.role()?)));
-        let (repository, role) = seen.ok_or_else(|| no_vault(wanted))?;
+        let (repository, role) = seen.ok_or_else(|| no_repository(wanted))?;
         allowed_to_create(actor, &repository.name, Some(role))?;
         if !self.settings().forge.allows(&repository.name) {
             return Err(Error::forbidden(format!(
@@ -214,7 +214,7 @@ fn may_create(view: View<'_>, actor: &Actor, repo: &RepoName, namespaces: Namesp
 
 fn allowed_to_create(actor: &Actor, repo: &RepoName, role: Option<Role>) -> Result<()> {
     match role {
-        None => Err(no_vault(repo)),
+        None => Err(no_repository(repo)),
         Some(Role::Admin) if actor.is_confined() => Err(Error::forbidden(
             "this API key is limited to certain repositories or environments and cannot make a vault",
         )),
@@ -225,8 +225,11 @@ fn allowed_to_create(actor: &Actor, repo: &RepoName, role: Option<Role>) -> Resu
     }
 }
 
-fn no_vault(repo: &RepoName) -> Error {
-    Error::not_found(format!("no vault for `{repo}`, or no access to it"))
+/// The same words whether the repository, or a vault for it, is there or not.
+fn no_repository(repo: &RepoName) -> Error {
+    Error::not_found(format!(
+        "no repository `{repo}`, or no access to it; making a vault needs the role `admin` on its repository"
+    ))
 }
 
 fn new_vault(place: Place, actor: &Actor, environments: &[EnvironmentName], now: Timestamp) -> Vault {

@@ -75,6 +75,17 @@ fn a_vault_comes_and_goes() {
 }
 
 #[test]
+fn who_may_not_make_a_vault_learns_which_role_it_takes_and_not_what_is_there() {
+    let appliance = Appliance::start();
+    let alice = appliance.account("alice");
+    appliance.admin().create_vault("acme/there");
+    let make = |repo: &str| alice.post("/v1/vaults", &json!({ "repoFullName": repo })).refused(404);
+    let told = |repo: &str| make(repo)["detail"].as_str().unwrap_or_default().replace(repo, "");
+    assert!(told("acme/ghost").contains("the role `admin` on its repository"), "{}", told("acme/ghost"));
+    assert_eq!(told("acme/there"), told("acme/ghost"));
+}
+
+#[test]
 fn vaults_are_listed_by_name_page_by_page() {
     let appliance = Appliance::start();
     let (admin, alice) = (appliance.admin(), appliance.account("alice"));
