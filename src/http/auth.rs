@@ -28,12 +28,7 @@ pub(super) struct Shown {
 /// over the cookie.
 pub(super) fn credential(headers: &HeaderMap) -> Result<Option<Shown>, Problem> {
     match headers.get(AUTHORIZATION) {
-        Some(value) => value
-            .to_str()
-            .ok()
-            .and_then(bearer)
-            .map(|text| Some(Shown { text, by_cookie: false }))
-            .ok_or_else(|| unauthorized("the `Authorization` header is not of the form `Bearer <token>`")),
+        Some(value) => bearer(value.as_bytes()).map(|text| Some(Shown { text, by_cookie: false })),
         None => Ok(session_cookie(headers)),
     }
 }
@@ -59,11 +54,23 @@ pub(super) fn check_web_origin(headers: &HeaderMap, own: &str, allowed: &[String
 }
 
 /// The token of a `Bearer` credential (RFC 6750 §2.1); the scheme is case-insensitive.
-fn bearer(header: &str) -> Option<SecretText> {
-    let (scheme, token) = header.split_once(' ')?;
-    let token = token.trim_matches(' ');
-    let well_formed = (1..=CREDENTIAL_BYTES_MAX).contains(&token.len()) && !token.contains([' ', '\t']);
-    (scheme.eq_ignore_ascii_case("bearer") && well_formed).then(|| SecretText::new(token.to_owned()))
+fn bearer(header: &[u8]) -> Result<SecretText, Problem> {
+    let malformed = || unauthorized("the `Authorization` header is not of the form `Bearer <token>`");
+    let mut parts = header.splitn(2, |&byte| byte == b' ');
+    let (scheme, token) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default().trim_ascii());
+    let well_formed = (1..=CREDENTIAL_BYTES_MAX).contains(&token.len())
+        && !token.iter().any(|byte| matches!(byte, b' ' | b'\t'));
+    if !scheme.eq_ignore_ascii_case(b"bearer") || !well_formed {
+        return Err(malformed());
+    }
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    let text = std::str::from_utf8(token).ok().filter(|_| token.iter().all(known));
+    text.map(|text| SecretText::new(text.to_owned())).ok_or_else(|| {
+        unauthorized(
+            "the token in the `Authorization` header has a character that no token has; put a whole token \
+             in place of the example's",
+        )
+    })
 }
 
 pub(super) fn unauthorized(detail: &'static str) -> Problem {
@@ -112,6 +119,17 @@ mod tests {
         let long = format!("Bearer {}", "x".repeat(CREDENTIAL_BYTES_MAX + 1));
         for header in ["", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "abc", "Bearer a b", &long] {
             assert_eq!(read(header).unwrap_err().kind(), ProblemKind::Unauthorized, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_is_told_from_a_header_of_another_form() {
+        for placeholder in ["kw_live_…", "<token>", "$TOKEN", "\"kw_live_0\"", "kw_live_\u{a0}"] {
+            let value = hyper::header::HeaderValue::from_bytes(format!("Bearer {placeholder}").as_bytes());
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.unwrap())]);
+            let detail = format!("{:?}", credential(&headers).unwrap_err());
+            assert!(detail.contains("a character that no token has"), "{detail}");
+            assert!(!detail.contains(placeholder), "{detail}");
         }
     }
 

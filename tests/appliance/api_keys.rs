@@ -251,3 +251,20 @@ fn a_key_passes_on_its_end_and_its_addresses() {
     parent.post("/v1/api-keys", &minting(json!({ "allowedIps": ["127.0.0.0/8", "10.0.0.1"] }))).refused(403);
     parent.post("/v1/api-keys", &minting(json!({ "allowedIps": ["126.0.0.0/7"] }))).refused(403);
 }
+
+#[test]
+fn a_placeholder_in_the_place_of_a_key_is_told_from_a_wrong_key() {
+    let appliance = Appliance::start();
+    let detail = |token: &str| {
+        let problem = appliance.client(token).get("/v1/users/me").refused(401);
+        let detail = problem["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(!problem.to_string().contains(token), "{problem}");
+        detail
+    };
+    for placeholder in ["kw_live_…", "<API-key>", "$KEYWAY_TOKEN"] {
+        assert!(detail(placeholder).contains("a character that no token has"), "{placeholder}");
+    }
+    let wrong = format!("kw_live_{}", "0".repeat(40));
+    assert!(detail(&wrong).contains("is not valid"), "{}", detail(&wrong));
+    assert!(detail("two words").contains("`Bearer <token>`"));
+}
