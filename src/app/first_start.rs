@@ -73,7 +73,14 @@ pub(super) fn announce(settings: &Settings, first: &FirstLogin) -> Result<(), Fa
         let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         written
             .and_then(|mut file| file.write_all(letter(settings, first).expose().as_bytes()))
-            .map_err(|error| Failure::user(format!("cannot write `{}`: {error}", path.display())))?;
+            .map_err(|error| {
+                Failure::user(format!(
+                    "cannot write `{}`: {error}\n\nhint: the account `{1}` is there, and nobody knows its \
+                     password: `keywayd user passwd {1}` and `keywayd token create --user {1}` give new credentials",
+                    path.display(),
+                    first.name
+                ))
+            })?;
         output::words(&format!("account and token are in `{}`; read it, then delete it", path.display()));
     }
     if let Some(key) = master::key_file(settings) {
@@ -97,7 +104,8 @@ fn letter(settings: &Settings, first: &FirstLogin) -> SecretText {
          password: {password}\n\
          token:    {token}\n\
          \n\
-         try it:\n\
+         Sign in with account and password at {url}\n\
+         The token is an API key for programs, which may do whatever the account may. Try it:\n\
          \n  curl -H 'Authorization: Bearer {token}' {url}/v1/users/me\n"
     ))
 }

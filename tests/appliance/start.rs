@@ -45,6 +45,9 @@ fn a_first_start_makes_everything_and_tells_nobody_but_the_owner() {
     let letter = fs::read_to_string(data.join("first-login")).expect("the letter can be read");
     let first_try = format!("http://{}/v1/users/me", appliance.address());
     assert!(letter.contains(&first_try) && letter.contains("account:  admin"), "{letter}");
+    // It says what each line is for.
+    assert!(letter.contains(&format!("Sign in with account and password at http://{}", appliance.address())));
+    assert!(letter.contains("The token is an API key"), "{letter}");
 
     // The log names the letter's place and nothing that stands in it; it says where the key is, and that it
     // must be kept elsewhere too.
