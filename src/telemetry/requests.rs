@@ -36,7 +36,8 @@ impl Requests {
         meters.show(&self.seconds);
     }
 
-    pub(super) fn answered(&self, method: &str, route: &'static str, status: u16, elapsed: Duration) {
+    /// Counts a request that was answered with `status`, `elapsed` after its head had come.
+    pub fn answered(&self, method: &str, route: &'static str, status: u16, elapsed: Duration) {
         let method = known(method);
         self.answered.with_label_values(&[method, route, &status.to_string()]).inc();
         self.seconds.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());

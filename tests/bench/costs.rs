@@ -8,9 +8,12 @@ use crate::measure::median;
 use keywayd::base::{EnvironmentName, RepoName, SecretText};
 use keywayd::crypto::{AuditKey, Binding, IndexKey, RootKey, envelope};
 use keywayd::domain::pull::{Pulled, Window};
+use keywayd::telemetry::Requests;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// Sizes of records, sealed, in bytes: most; an environment of fifty secrets; the list of
@@ -33,6 +36,8 @@ pub(crate) struct Costs {
     /// and of fifty new values.
     pub(crate) audit_crypto: Duration,
     pub(crate) push_crypto: [Duration; 2],
+    /// Counting a request for `/metrics`: by one thread, and by two at a time.
+    pub(crate) counting: [Duration; 2],
 }
 
 /// Measures on the data in `dir`, which nobody may be serving.
@@ -68,7 +73,27 @@ pub(crate) fn measure(dir: &Path, token: &str, vaults: usize) -> Outcome<Costs> 
     let read = unit.hash + unit.open_small * 3 + unit.open_environment;
     let write = unit.seal_small + unit.seal_environment + unit.seal_revision + costs.audit_crypto;
     costs.push_crypto = [1, 50].map(|changed| read + write + unit.seal_small * changed);
+    costs.counting = counting()?;
     Ok(costs)
+}
+
+/// What counting takes of a request. It is always on, so it is measured by itself.
+pub(crate) fn counting() -> Outcome<[Duration; 2]> {
+    let counted = Requests::default();
+    let count = || counted.answered("GET", "/v1/secrets/pull", 200, Duration::from_micros(300));
+    let alone = each(count)?;
+    let over = AtomicBool::new(false);
+    let together = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                count();
+            }
+        });
+        let together = each(count);
+        over.store(true, Ordering::Relaxed);
+        together
+    })?;
+    Ok([alone, together])
 }
 
 /// Single operations.

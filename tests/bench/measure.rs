@@ -71,6 +71,11 @@ pub(crate) fn all(plan: &Plan) -> Outcome<Option<Results>> {
         eprintln!("{:?}", beside_backups(plan)?);
         return Ok(None);
     }
+    if plan.only.as_deref() == Some("counting") {
+        let [alone, together] = costs::counting()?;
+        eprintln!("counting takes {alone:?} of a request, {together:?} when two threads do nothing else");
+        return Ok(None);
+    }
     let [small, relaxed, large] = ["small", "relaxed", "large"].map(|name| plan.dir.join(name));
     eprintln!("filling {} vaults", plan.vaults);
     let large_token = fill::make(&large, plan.vaults)?;

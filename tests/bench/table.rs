@@ -104,6 +104,14 @@ fn shares(r: &Results) {
         println!("| {name} | {} | {next} |", cells.join(" | "));
     }
     println!("\nbare hyper: {} µs per answer, all HTTP", micros(r.bare.server_time()));
+    let [alone, together] = costs.counting;
+    let share = 1e3 * together.as_secs_f64() / r.pull.server_time().as_secs_f64();
+    println!(
+        "counting for `/metrics`: {} ns of a request, {} ns when two threads do nothing else, {share:.1} thousandths \
+         of a pull",
+        alone.as_nanos(),
+        together.as_nanos()
+    );
 }
 
 fn micros(time: Duration) -> String {
