@@ -3,6 +3,8 @@
 //! fails, and so does a block that is neither run nor listed.
 
 use crate::harness::{Appliance, GitHub, keywayd, run, skipped};
+use crate::services::{Service, TOKEN};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ enum Elsewhere {
 use Elsewhere::{Needs, Script};
 
 /// By page and the block's first line.
-static ELSEWHERE: [(&str, &str, Elsewhere); 9] = [
+static ELSEWHERE: [(&str, &str, Elsewhere); 7] = [
     ("README.md", "cargo run --release -- serve", Needs("a build of its own; `cargo test` is this")),
     (
         "packaging/docs/systemd.md",
@@ -50,12 +52,6 @@ static ELSEWHERE: [(&str, &str, Elsewhere); 9] = [
         "keyway login                         # opens <address>/device; sign in there, with GitHub or a local account",
         Needs("the Keyway command line"),
     ),
-    (
-        "packaging/docs/backup-and-recovery.md",
-        "keywayd export all.age                          # asks for a passphrase, or takes one line of standard input",
-        Needs("somebody who thinks of a passphrase"),
-    ),
-    ("packaging/docs/clients.md", "git remote rename origin forge", Needs("a repository of somebody's")),
 ];
 
 /// The languages that blocks may be in. Commands are in `sh`, or nobody would run them.
@@ -150,7 +146,7 @@ fn every_block_of_commands_is_run_or_listed() {
 
 #[test]
 fn what_the_pages_tell_to_type_works() {
-    for program in ["curl", "jq"] {
+    for program in ["curl", "git", "jq"] {
         if Command::new(program).arg("--version").output().is_err() {
             return skipped(&format!("the commands of README and the guides: {program} is missing"));
         }
@@ -179,16 +175,17 @@ fn follow(page: &str, blocks: &[Block]) {
     github.user("alice", 11);
     github.repo(7, "acme/app", true, &[("alice", "admin")]);
     github.token("github_pat_alice", "alice");
-    let connected = github.settings();
-    let settings: Vec<_> = match page {
-        "packaging/docs/github.md" => {
-            connected.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-        }
+    let netlify = Service::netlify();
+    let connected = match page {
+        "packaging/docs/github.md" => github.settings(),
+        "packaging/docs/integrations.md" => netlify.settings(),
         _ => Vec::new(),
     };
+    let settings: Vec<_> = connected.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let appliance = Appliance::start_with(&settings);
     if !matches!(page, "README.md" | "packaging/docs/github.md") {
         appliance.admin().create_vault("admin/demo");
+        appliance.admin().push("admin/demo", "production", &json!({ "GREETING": "hello" })).ok();
     }
     let desk = Desk::new(&appliance, page == "packaging/docs/air-gap.md");
     let script = script(blocks, &appliance, &desk);
@@ -197,6 +194,14 @@ fn follow(page: &str, blocks: &[Block]) {
     if page == "README.md" {
         assert!(outcome.stdout.contains("GREETING='hello, #world'\nPLAIN=1\n"), "{outcome:?}");
     }
+    if page == "packaging/docs/integrations.md" {
+        assert_eq!(netlify.values("app-0").get("GREETING").map(String::as_str), Some("hello"));
+    }
+}
+
+/// Somebody with an age key.
+fn recipient() -> String {
+    age::x25519::Identity::generate().to_public().to_string()
 }
 
 /// The blocks with what a reader fills in.
@@ -211,6 +216,9 @@ fn script(blocks: &[Block], appliance: &Appliance, desk: &Desk) -> String {
             .replace("http://127.0.0.1:8490", &here)
             .replace("kw_live_…", &appliance.token)
             .replace("github_pat_…", "github_pat_alice")
+            .replace("nfp_…", TOKEN)
+            .replace("age1…", &recipient())
+            .replace("OWNER/REPO", "admin/demo")
             .replace("/var/backups/keywayd/today.redb", &file("today.redb"))
             .replace("/path/to/backup.redb", &file("today.redb"))
             .replace("/path/to/your/copy/of/master.key", &file("copy-of-master.key"))
@@ -229,6 +237,7 @@ const TYPING: &str = r#"#!/bin/sh
 set -eu
 case "$1 ${2-}" in
 'user add' | 'user passwd' | 'init '*) echo 'PASSWORD' | 'PROGRAM' "$@" --password-stdin ;;
+'export '* | 'import '*) echo 'PASSWORD' | 'PROGRAM' "$@" ;;
 'serve '*)
     mkfifo "$0.log"
     'PROGRAM' "$@" --listen 127.0.0.1:0 2>"$0.log" &
@@ -264,6 +273,12 @@ impl Desk {
         fs::set_permissions(place.join("passphrase"), fs::Permissions::from_mode(0o600))
             .expect("our own file");
         fs::copy(appliance.data_dir().join("master.key"), place.join("copy-of-master.key")).expect("a key");
+        let git = |words: &str| {
+            let done = Command::new("git").arg("-C").arg(&place).args(words.split(' ')).status();
+            assert!(done.is_ok_and(|status| status.success()), "git {words}");
+        };
+        git("init --quiet");
+        git("remote add origin https://forge.example/team/demo.git");
         let typing = TYPING.replace("PROGRAM", env!("CARGO_BIN_EXE_keywayd")).replace("PASSWORD", PASSWORD);
         let program = programs.join("keywayd");
         fs::write(&program, typing).expect("a file");
@@ -296,6 +311,31 @@ fn configuration_in_the_pages_is_good() {
         let check = ["config", "check", "--config"];
         let outcome = run(keywayd().args(check).arg(&file).current_dir(directory.path()), "");
         assert_eq!(outcome.status, 0, "{}: {outcome:?}", block.place());
+    }
+}
+
+#[test]
+fn variables_that_the_pages_name_are_settings() {
+    let mut names: Vec<_> = pages()
+        .iter()
+        .flat_map(|page| {
+            let text = read(page);
+            let words = text.split(|char: char| !(char.is_ascii_uppercase() || char == '_'));
+            words.filter(|word| word.starts_with("KEYWAYD_")).map(str::to_owned).collect::<Vec<_>>()
+        })
+        // Where the configuration is, and a word to the package's own script.
+        .filter(|name| !matches!(name.as_str(), "KEYWAYD_CONFIG" | "KEYWAYD_PURGE_DATA"))
+        .collect();
+    names.sort();
+    names.dedup();
+    assert!(names.len() > 5, "{names:?}");
+    let is_known = |name: &str| {
+        let outcome = run(keywayd().args(["config", "check"]).env(name, "?"), "");
+        !outcome.stderr.contains(&format!("unknown variable `{name}`"))
+    };
+    assert!(!is_known("KEYWAYD_SERVER__LISTN"));
+    for name in names {
+        assert!(is_known(&name), "there is no setting for `{name}`");
     }
 }
 
