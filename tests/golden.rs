@@ -6,7 +6,11 @@
 use clap::{Command, CommandFactory};
 use keywayd::http::{self, Auth, BodyRule, LimitClass, Route};
 use keywayd::{cli::Arguments, config, web};
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Compares `text` with the file at `path`, below the package's directory.
 fn compare(path: &str, text: &str) {
@@ -115,8 +119,22 @@ fn every_command_and_every_argument_has_help() {
     }
 }
 
+/// What people read: pages, the example configuration, and the source with its messages; each with its name and on
+/// one line.
+fn texts() -> Vec<(String, String)> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<_> =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| here.join(page)).into();
+    for (dir, endings) in [("packaging", &["md", "toml"][..]), ("config", &["toml"]), ("src", &["rs"])] {
+        files(&here.join(dir), endings, &mut paths);
+    }
+    let one_line = |text: String| text.replace("\\\n", " ").replace('\n', " ");
+    let read = |path: &Path| one_line(fs::read_to_string(path).expect("our own file"));
+    paths.into_iter().map(|path| (path.display().to_string(), read(&path))).collect()
+}
+
 /// Every file with one of these endings below `dir`.
-fn files(dir: &Path, endings: &[&str], found: &mut Vec<std::path::PathBuf>) {
+fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a directory of the package").flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -156,20 +174,13 @@ fn fault(root: &Command, quoted: &str) -> Option<String> {
 /// A message that sends people to a command that has another name by now is worse than none.
 #[test]
 fn every_command_that_a_text_names_exists() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut texts: Vec<_> =
-        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| here.join(page)).into();
-    for (dir, endings) in [("packaging", &["md", "toml"][..]), ("config", &["toml"]), ("src", &["rs"])] {
-        files(&here.join(dir), endings, &mut texts);
-    }
     let mut root = Arguments::command();
     root.build();
     let (mut named, mut wrong) = (0, Vec::new());
-    for path in texts {
-        let text = fs::read_to_string(&path).expect("our own file").replace("\\\n", " ").replace("\n", " ");
+    for (path, text) in texts() {
         for quoted in text.split('`').filter(|quoted| quoted.starts_with("keywayd ")) {
             named += 1;
-            wrong.extend(fault(&root, quoted).map(|why| format!("{}: `{quoted}`: {why}", path.display())));
+            wrong.extend(fault(&root, quoted).map(|why| format!("{path}: `{quoted}`: {why}")));
         }
     }
     assert!(named > 100, "only {named} were found");
@@ -177,4 +188,47 @@ fn every_command_that_a_text_names_exists() {
     assert!(
         fault(&root, "keywayd user ad NAME").is_some() && fault(&root, "keywayd backup --to X").is_some()
     );
+}
+
+/// All settings, such as `server.listen`, and the tables they are in.
+fn settings() -> BTreeSet<String> {
+    let (mut found, mut table) = (BTreeSet::new(), String::new());
+    for line in config::example().lines() {
+        let bare = line.trim_start_matches(['#', ' ']);
+        if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = name.to_owned();
+            found.insert(table.clone());
+        } else if let Some((key, _)) = bare.split_once(" = ") {
+            found.insert(format!("{table}.{key}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_setting_that_a_text_names_exists() {
+    let settings = settings();
+    let tables: BTreeSet<_> = settings.iter().filter_map(|name| name.split('.').next()).collect();
+    let is_name = |text: &str| {
+        text.contains('.') && text.chars().all(|char| char.is_ascii_lowercase() || "._*{}".contains(char))
+    };
+    let (mut named, mut wrong) = (0, Vec::new());
+    // What tests make up is none, nor is a host.
+    for (path, text) in texts().into_iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
+        for quoted in text.split('`').filter(|quoted| is_name(quoted) && !quoted.ends_with(".example.org")) {
+            let mut parts = quoted.split('.');
+            if !parts.next().is_some_and(|first| tables.contains(first)) {
+                continue;
+            }
+            named += 1;
+            // Whichever service, and whichever setting of a table.
+            let whole = quoted.replace("integrations.{name}", "integrations.vercel").replace('*', "vercel");
+            let whole = whole.trim_end_matches(".{name}");
+            if !settings.contains(whole) {
+                wrong.push(format!("{path}: there is no setting `{quoted}`"));
+            }
+        }
+    }
+    assert!(named > 100, "only {named} were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
