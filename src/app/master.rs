@@ -40,8 +40,8 @@ pub(super) fn generate(path: &Path) -> Result<MasterKey, Failure> {
     let fresh = MasterKey::generate();
     let unwritable = |error| {
         Failure::user(format!(
-            "cannot write the new master key to `{}`: {error}\n\n\
-             hint: its directory must be there, and the user that runs keywayd must be able to write in it",
+            "cannot write `{}`: {error}\n\n\
+             hint: the new master key goes there; make its directory, and let the user that runs keywayd write in it",
             path.display()
         ))
     };

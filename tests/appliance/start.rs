@@ -69,6 +69,17 @@ fn a_first_start_makes_everything_and_tells_nobody_but_the_owner() {
 }
 
 #[test]
+fn a_letter_that_cannot_be_written_says_how_to_come_in_all_the_same() {
+    let appliance = Appliance::new(&[]);
+    fs::create_dir(appliance.data_dir()).expect("a directory can be made");
+    fs::write(appliance.data_dir().join("first-login"), "an old one").expect("a file can be made");
+    let said = appliance.cli(&["init"]).refused(1);
+    assert!(said.contains("first-login") && said.contains("`keywayd user passwd admin`"), "{said}");
+    appliance.cli_with(&["user", "passwd", "admin", "--password-stdin"], "correct horse\n").done();
+    assert!(appliance.key_for("admin", &[]).starts_with("kw_live_"));
+}
+
+#[test]
 fn init_makes_the_same_without_serving() {
     let mut appliance = Appliance::new(&[]);
     let init = ["init", "--admin", "root-of-all", "--password-stdin"];
