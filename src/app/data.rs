@@ -40,13 +40,20 @@ pub(super) fn open(
     outside: Option<Outside>,
 ) -> Result<Services, Failure> {
     let dir = directory(settings);
-    if !dir.has_database().map_err(refused)? {
-        return Err(refused(OpenStoreError::Missing(dir.path().to_owned())));
-    }
+    expect(&dir)?;
     let master = master::secret(settings)?;
     close_to_others(&dir)?;
     let store = Store::open(&dir, lock, &master, settings.storage.cache_bytes.as_usize()).map_err(refused)?;
     services(store, settings, outside)
+}
+
+/// Whether there is a database.
+pub(super) fn expect(dir: &DataDir) -> Result<(), Failure> {
+    if dir.has_database().map_err(refused)? {
+        Ok(())
+    } else {
+        Err(refused(OpenStoreError::Missing(dir.path().to_owned())))
+    }
 }
 
 /// Makes the data of a new appliance, and its key file unless there is one.

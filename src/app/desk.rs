@@ -31,6 +31,11 @@ impl<'a> Desk<'a> {
         Ok(Self { settings, dir, here: None, line: Arc::default() })
     }
 
+    /// Whether there is data at all, and a request can be done.
+    pub(super) fn expect_data(&self) -> Result<(), Failure> {
+        data::expect(&self.dir)
+    }
+
     /// Has `request` done.
     pub(super) fn ask(&mut self, request: Request) -> Result<Reply, Failure> {
         let line = Arc::clone(&self.line);

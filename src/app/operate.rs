@@ -87,11 +87,11 @@ pub(super) fn audit(command: args::Audit) -> Result<(), Failure> {
     }
 }
 
-/// Whether there is somebody to do what is asked: nobody thinks of a password for nothing.
-/// The data is let go of again, so that whoever thinks long keeps no server from starting.
+/// Whether there is data for an account: nobody thinks of a password for nothing. It is not
+/// opened: whoever thinks long keeps no server from starting.
 fn look(place: &Place) -> Result<(), Failure> {
     let loaded = load(&place.overrides())?;
-    Desk::of(&loaded.settings)?.ask(Request::Instance).map(drop)
+    Desk::of(&loaded.settings)?.expect_data()
 }
 
 fn act(place: &Place, request: Request, json: bool) -> Result<(), Failure> {
