@@ -161,18 +161,23 @@ impl Look<'_> {
 
     fn at_unix_socket(&mut self) {
         let Some(path) = &self.loaded.settings.server.unix_socket else { return };
-        let dir = path.parent().unwrap_or(Path::new("/"));
-        if fs::symlink_metadata(path).is_ok_and(|about| !about.file_type().is_socket()) {
-            let cause = format!("there is another file at `{}`", path.display());
-            self.problem(UNIX_SOCKET, cause, "name a path of its own");
-        } else if !dir.exists() {
-            // Such directories are often made when the service starts.
-            self.notes.push(format!(
-                "`{UNIX_SOCKET}`: there is no directory `{}` yet; the systemd unit makes `/run/keywayd`",
-                dir.display()
-            ));
-        } else {
-            self.at_directory_of(UNIX_SOCKET, path);
+        match fs::symlink_metadata(path) {
+            // A server's, or left behind by one.
+            Ok(about) if about.file_type().is_socket() => {}
+            Ok(_) => {
+                let cause = format!("there is another file at `{}`", path.display());
+                self.problem(UNIX_SOCKET, cause, "name a path of its own");
+            }
+            // Directories in /run come with the service, and sockets may be handed to it.
+            Err(_) => {
+                if let Err(error) = usable(directory_of(path)) {
+                    self.notes.push(format!(
+                        "`{UNIX_SOCKET}`: this user cannot make `{}` now: {error}; systemd makes `/run/keywayd` \
+                         with the service, or the socket by a unit of its own",
+                        path.display()
+                    ));
+                }
+            }
         }
     }
 
@@ -199,7 +204,7 @@ impl Look<'_> {
 
     /// A file that is to be made wants its directory.
     fn at_directory_of(&mut self, setting: &str, file: &Path) {
-        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = directory_of(file);
         // The data directory is made by keywayd, and was looked at.
         if dir == self.loaded.settings.storage.data_dir {
             return;
@@ -213,6 +218,10 @@ impl Look<'_> {
             );
         }
     }
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether this user can read, write and enter a directory.

@@ -10,6 +10,7 @@ use crate::store::tables::{API_KEYS, USERS};
 use crate::store::{FileError, RotateError, Span, StoreError, View};
 pub use crate::store::{Findings, Pace, Progress, Watch};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -233,11 +234,23 @@ impl From<FileError> for Error {
         match error {
             FileError::Store(error) => error.into(),
             FileError::Exists(_) => Self::conflict(error.to_string()),
-            FileError::Full(_) | FileError::Write(..) | FileError::Open(_) => {
-                Self::new(ErrorKind::Unavailable, error.to_string())
+            FileError::Write(_, ref cause) => {
+                Self::new(ErrorKind::Unavailable, format!("{error}{}", place_hint(cause)))
             }
+            FileError::Full(_) | FileError::Open(_) => Self::new(ErrorKind::Unavailable, error.to_string()),
             FileError::Unsound { .. } | FileError::Incomplete { .. } => Self::internal(error),
         }
+    }
+}
+
+/// What may be wrong with the place of a file.
+fn place_hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::NotFound => "\n\nhint: make its directory first",
+        io::ErrorKind::PermissionDenied => {
+            "\n\nhint: the user that runs keywayd writes it; let that user write there, or name another place"
+        }
+        _ => "",
     }
 }
 

@@ -204,6 +204,16 @@ fn commands_without_data_say_what_to_do() {
 }
 
 #[test]
+fn a_backup_to_a_place_that_is_not_there_says_what_to_do() {
+    let appliance = Appliance::start();
+    let said = appliance.cli(&["backup", "/nowhere/today.redb"]).refused(1);
+    assert!(
+        said.contains("/nowhere/today.redb") && said.contains("hint: make its directory first"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_command_that_meets_a_damaged_record_says_what_to_do() {
     let mut appliance = Appliance::start();
     appliance.account("alice");
