@@ -3,20 +3,25 @@
 //! One client pulls, over one connection, a few hundred times a second, and pauses in between. That goes on while
 //! nothing else happens and while each of the attacks is on, in turns; what is told is the latency that 99 % of its
 //! answers do not exceed, as a multiple of the same in quiet, and how large the server became. More than five times,
-//! or more than 256 MiB beyond the quiet size, is a failure.
+//! or more than 256 MiB beyond the quiet size, is a failure. `-- 10` has each turn last ten seconds, `-- 6 ping json`
+//! tries the attacks whose names hold one of the words.
 //!
-//! Limits are on, but out of reach: what is measured is the server without their help. Attackers are a process of
-//! their own on the same machine, where they take processors from the server as they never could from afar; so
-//! they run at the lowest priority.
+//! Limits are on, but out of reach: what is measured is the server without their help. It runs on processors of its
+//! own (`apart`), for attackers would take them from it as they never could from afar. Whether that works is part of
+//! the run: with other work in the place of the attack, nothing may be felt, or there is no verdict.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
 
+#[path = "abuse/apart.rs"]
+mod apart;
 #[path = "abuse/attacks.rs"]
 mod attacks;
+mod listening;
 #[path = "abuse/target.rs"]
 mod target;
 
-use attacks::ATTACKS;
+use apart::Halves;
+use attacks::{ATTACKS, NONE};
 use std::error::Error;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
@@ -27,16 +32,23 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The latency may grow by this.
 const MOST: f64 = 5.0;
+/// And by this when there is no attack.
+const MOST_OF_NOTHING: f64 = 1.5;
 /// The server may grow by this, in bytes: what it sets aside for bodies, and some room.
 const GROWTH: u64 = 256 << 20;
 /// From the start of an attack until it counts.
 const WARM_UP: Duration = Duration::from_millis(1_500);
+/// From its end until the server has done what it still had to do.
+const COOL_DOWN: Duration = Duration::from_millis(1_500);
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     let outcome = match words.next().as_deref() {
         Some("attack") => attacks::run(words),
-        seconds => measure(Duration::from_secs(seconds.and_then(|word| word.parse().ok()).unwrap_or(6))),
+        seconds => {
+            let seconds = seconds.and_then(|word| word.parse().ok()).unwrap_or(6);
+            measure(Duration::from_secs(seconds), &words.collect::<Vec<_>>())
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,13 +72,19 @@ struct Row {
 }
 
 /// Whether every claim is met.
-fn measure(slice: Duration) -> Outcome<bool> {
+fn measure(slice: Duration, wanted: &[String]) -> Outcome<bool> {
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 8_192, 8_192)?;
+    let halves = Halves::of_this_machine()?;
+    halves.take_the_servers()?;
     let target = Target::start()?;
+    halves.take_the_others()?;
     target.pulls(slice)?;
     let at_rest = target.resident()?;
     let mut rows = Vec::new();
-    for attack in ATTACKS {
+    let is_wanted = |name: &str| {
+        wanted.is_empty() || name == NONE || wanted.iter().any(|word| name.contains(word.as_str()))
+    };
+    for attack in ATTACKS.iter().filter(|attack| is_wanted(attack.name)) {
         let quiet = target.pulls(slice)?;
         target.forget_peak()?;
         let attacker = begin(attack.name, &target)?;
@@ -82,11 +100,16 @@ fn measure(slice: Duration) -> Outcome<bool> {
             peak: target.peak()?,
         });
         eprintln!("{}: {} µs to {} µs", attack.name, under.most.as_micros(), quiet.most.as_micros());
+        sleep(COOL_DOWN);
     }
-    print(&rows, at_rest);
+    println!("{}; the server at rest: {:.0} MiB\n", halves.told, mib(at_rest));
+    print(&rows);
     let log = target.stop()?;
     if log.contains("panicked") {
         return Err(format!("something panicked:\n{log}").into());
+    }
+    if rows.iter().any(|row| row.name == NONE && row.ratio() > MOST_OF_NOTHING) {
+        return Err("no verdict: without an attack the client felt it all the same; is the machine quiet?".into());
     }
     Ok(rows.iter().all(|row| row.ratio() <= MOST && row.peak.saturating_sub(at_rest) <= GROWTH))
 }
@@ -110,9 +133,7 @@ fn end(mut attacker: Child) -> Outcome<String> {
     Ok(String::from_utf8(attacker.wait_with_output()?.stdout)?.trim().to_owned())
 }
 
-fn print(rows: &[Row], at_rest: u64) {
-    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
-    println!("the server at rest: {:.0} MiB\n", mib(at_rest));
+fn print(rows: &[Row]) {
     println!("| attack | sent | 99 % of pulls within, quiet | under attack | ratio | pulls | peak |");
     println!("|---|---|---|---|---|---|---|");
     for row in rows {
@@ -125,4 +146,8 @@ fn print(rows: &[Row], at_rest: u64) {
             mib(*peak)
         );
     }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
 }

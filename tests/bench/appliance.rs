@@ -14,6 +14,7 @@ mod bare;
 mod costs;
 mod endurance;
 mod fill;
+mod listening;
 mod load;
 mod machine;
 mod measure;

@@ -9,7 +9,6 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// A server under measurement; killed when dropped.
@@ -46,19 +45,7 @@ impl Server {
             .stderr(File::create(&log)?)
             .spawn()?;
         let mut server = Self { child, address: ([127, 0, 0, 1], 0).into(), ready: Duration::ZERO };
-        loop {
-            let said = fs::read_to_string(&log)?;
-            let listening =
-                said.split_once("listening on http://").and_then(|(_, rest)| rest.split_once([' ', '\n']));
-            if let Some((address, _)) = listening {
-                server.address = address.parse()?;
-                break;
-            }
-            if server.child.try_wait()?.is_some() || begin.elapsed() > Duration::from_secs(60) {
-                return Err(format!("the appliance does not start:\n{said}").into());
-            }
-            sleep(Duration::from_micros(200));
-        }
+        server.address = crate::listening::address(&mut server.child, &log)?;
         load::once(server.address, &Call::get("/health", "-"))?;
         server.ready = begin.elapsed();
         Ok(server)

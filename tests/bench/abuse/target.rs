@@ -34,6 +34,7 @@ impl Target {
         let place = tempfile::tempdir()?;
         let (log, data) = (place.path().join("log"), place.path().join("data"));
         let child = Command::new(env!("CARGO_BIN_EXE_keywayd"))
+            .env_clear()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data)
             .env("KEYWAYD_RATE_LIMIT__GENERAL", "1000000000/1s")
@@ -41,20 +42,7 @@ impl Target {
             .stderr(File::create(&log)?)
             .spawn()?;
         let mut target = Self { child, place, address: ([127, 0, 0, 1], 0).into(), token: String::new() };
-        let begin = Instant::now();
-        loop {
-            let said = fs::read_to_string(&log)?;
-            let listening =
-                said.split_once("listening on http://").and_then(|(_, rest)| rest.split_once([' ', '\n']));
-            if let Some((address, _)) = listening {
-                target.address = address.parse()?;
-                break;
-            }
-            if target.child.try_wait()?.is_some() || begin.elapsed() > Duration::from_secs(60) {
-                return Err(format!("the server does not start:\n{said}").into());
-            }
-            sleep(Duration::from_millis(5));
-        }
+        target.address = crate::listening::address(&mut target.child, &log)?;
         let letter = fs::read_to_string(data.join("first-login"))?;
         let token = letter.lines().find_map(|line| line.strip_prefix("token:")).ok_or("no token")?;
         target.token = token.trim().to_owned();
