@@ -31,9 +31,13 @@ const OPERATOR_GRACE: Duration = Duration::from_secs(5);
 /// How long everything else may take at the end: what is in memory, closing the store.
 const CLOSING_GRACE: Duration = Duration::from_secs(15);
 
+/// After so many turns of connections a thread looks whose sockets have become readable. By
+/// itself the runtime does at every sixty-first: long after, when turns are long.
+const TURNS_UNTIL_LOOK: u32 = 8;
+
 /// The runtime of a command.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
-    let runtime = Builder::new_multi_thread().enable_all().build();
+    let runtime = Builder::new_multi_thread().enable_all().event_interval(TURNS_UNTIL_LOOK).build();
     runtime.map_err(|error| Failure::ours(format!("cannot start: {error}")))
 }
 

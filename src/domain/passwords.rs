@@ -1,7 +1,8 @@
 //! Passwords of local accounts. Hashing takes 19 MiB and tens of milliseconds on
 //! purpose, so it runs on blocking threads, and only a few at a time: a storm of
 //! sign-ins queues instead of eating the memory, and is turned away when the queue has
-//! become longer than anybody would wait.
+//! become longer than anybody would wait. Half of the processors hash, at most two, and
+//! whoever is turned away hears of it a moment later: the others are to feel no storm.
 
 use super::operator::account_lookup;
 use super::{Error, ErrorKind, Result, Services};
@@ -12,16 +13,22 @@ use crate::crypto::{HashMemory, PasswordHash};
 use crate::store::records::Account;
 use crate::store::tables::{USER_NAMES, USERS};
 use crate::store::{StoreError, View};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
-/// Hashes at one time.
+/// Most hashes at one time.
 const AT_ONCE: usize = 2;
 /// Sign-ins that are checked or wait to be: a few seconds' worth.
 const IN_LINE: usize = 64;
 /// When to come back if there are more.
 const COME_BACK: Duration = Duration::from_secs(5);
+/// How long it takes to be told so: those who do not care could else ask ten thousand
+/// times a second, with a hundred connections.
+const MOMENT: Duration = Duration::from_millis(250);
 
 pub(super) struct Passwords {
     hashing: Arc<Semaphore>,
@@ -35,8 +42,9 @@ pub(super) struct Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
-            hashing: Arc::new(Semaphore::new(AT_ONCE)),
+            hashing: Arc::new(Semaphore::new((processors / 2).clamp(1, AT_ONCE))),
             memory: Arc::default(),
             line: Semaphore::new(IN_LINE),
             #[cfg(test)]
@@ -47,10 +55,13 @@ impl Default for Passwords {
 
 impl Passwords {
     async fn check(&self, hash: PasswordHash, password: SecretText) -> Result<Option<PasswordHash>> {
-        let _place = self.line.try_acquire().map_err(|_full| Error {
-            retry_after: Some(COME_BACK),
-            ..Error::new(ErrorKind::Unavailable, "too many people are signing in at once; try again")
-        })?;
+        let Ok(_place) = self.line.try_acquire() else {
+            sleep(MOMENT).await;
+            return Err(Error {
+                retry_after: Some(COME_BACK),
+                ..Error::new(ErrorKind::Unavailable, "too many people are signing in at once; try again")
+            });
+        };
         #[cfg(test)]
         self.checked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.run(move |memory| hash.matches(&password, memory).then_some(hash)).await
@@ -145,7 +156,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_storm_is_turned_away_and_waits_for_nothing() {
+    async fn a_storm_is_turned_away() {
         let passwords = Passwords::default();
         let storm = u32::try_from(IN_LINE).unwrap();
         let all = passwords.line.try_acquire_many(storm).unwrap();

@@ -14,7 +14,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
-use zeroize::Zeroizing;
+use zeroize::zeroize_bytes;
 
 /// The unit in which body memory is handed out, in bytes.
 pub(super) const MEMORY_UNIT: usize = 1 << 10;
@@ -26,13 +26,24 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// A body in memory, wiped when dropped, with the share of body memory it holds.
 #[derive(Default)]
 pub(super) struct ReadBody {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Wiped,
     _share: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes that are wiped when dropped, all at once: byte by byte, as `Zeroizing` does it for a
+/// `Vec`, takes milliseconds for the largest bodies, and a processor serves nobody meanwhile.
+#[derive(Default)]
+struct Wiped(Vec<u8>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        zeroize_bytes(&mut self.0);
+    }
 }
 
 impl ReadBody {
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes.0
     }
 }
 
@@ -74,8 +85,8 @@ async fn collect(
     expected: usize,
     limit: usize,
     kind: &Result<(), Refusal>,
-) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
+) -> Result<Wiped, Problem> {
+    let mut bytes = Wiped(Vec::with_capacity(expected));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::bad_request("the body did not arrive whole").close())?;
         let Some(data) = frame.data_ref() else { continue };
@@ -83,10 +94,10 @@ async fn collect(
             continue;
         }
         kind.as_ref().map_err(Refusal::problem)?;
-        if data.len() > limit - bytes.len() {
+        if data.len() > limit - bytes.0.len() {
             return Err(too_large(limit));
         }
-        bytes.extend_from_slice(data);
+        bytes.0.extend_from_slice(data);
     }
     Ok(bytes)
 }

@@ -4,24 +4,42 @@
 //! The runtime by itself counts reads, not bytes, and lets a hundred of them pass. That
 //! is half a megabyte, and of frames that ask for nothing (settings, pings) tens of
 //! thousands: work of thirty milliseconds, for which a whole processor serves nobody.
+//!
+//! Nor is it enough to go to the end of the line of those who are known to be waiting:
+//!
+//! - The runtime looks for others, at sockets that have become readable, only after so
+//!   many turns. Whoever yields to it as here is taken up again after that look.
+//! - What the others wait for may be another thread: the one that writes. While this one
+//!   never rests, the system lets that one run when it sees fit, some milliseconds later,
+//!   unless this one offers.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// Bytes that are read in one turn. Of the smallest frames, the work of half a millisecond.
-const TURN_BYTES: usize = 16 << 10;
+/// How long a turn may last before the next read.
+const TURN: Duration = Duration::from_micros(200);
+/// Bytes in one read. Of the smallest requests, the work of a millisecond; of the smallest
+/// frames, of a tenth of that.
+const READ_BYTES: u64 = 4 << 10;
 
 /// A socket that is read in turns.
 pub(super) struct Fair<S> {
-    socket: S,
-    /// Bytes read since there was nothing to read.
-    read: usize,
+    socket: Take<S>,
+    /// When the turn began: with the first read after there was nothing to read.
+    since: Option<Instant>,
 }
 
-impl<S> Fair<S> {
-    pub(super) const fn new(socket: S) -> Self {
-        Self { socket, read: 0 }
+impl<S: AsyncRead> Fair<S> {
+    pub(super) fn new(socket: S) -> Self {
+        Self { socket: socket.take(READ_BYTES), since: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Fair<S> {
+    fn socket(&mut self) -> Pin<&mut S> {
+        Pin::new(self.socket.get_mut())
     }
 }
 
@@ -31,30 +49,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        if self.read >= TURN_BYTES {
-            self.read = 0;
-            // Woken at once, the connection goes to the end of the line.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        if self.since.is_some_and(|since| since.elapsed() >= TURN) {
+            self.since = None;
+            std::thread::yield_now();
+            // Polled once, it has the connection taken up again after the others' turn.
+            return pin!(tokio::task::yield_now()).poll(context).map(Ok);
         }
-        let before = buffer.filled().len();
+        self.socket.set_limit(READ_BYTES);
         let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
         if polled.is_pending() {
-            self.read = 0;
+            self.since = None;
         }
-        let outcome = ready!(polled);
-        self.read += buffer.filled().len().saturating_sub(before);
-        Poll::Ready(outcome)
+        ready!(polled)?;
+        self.since.get_or_insert_with(Instant::now);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Fair<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        self.socket().poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -62,59 +80,48 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
         context: &mut Context<'_>,
         pieces: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
+        self.socket().poll_write_vectored(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.socket.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        self.socket().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        self.socket().poll_shutdown(context)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Wake, Waker};
-    use tokio::io::AsyncReadExt;
 
-    #[derive(Default)]
-    struct Bell(AtomicUsize);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn who_sends_without_pause_is_read_in_turns() {
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::from(Arc::clone(&bell));
-        let mut context = Context::from_waker(&waker);
-        let mut socket = Fair::new(tokio::io::repeat(7));
-        for turn in 1..=3 {
-            let mut read = 0;
-            loop {
-                let mut bytes = [0; 1_000];
-                let mut buffer = ReadBuf::new(&mut bytes);
-                match Pin::new(&mut socket).poll_read(&mut context, &mut buffer) {
-                    Poll::Ready(outcome) => outcome.unwrap(),
-                    Poll::Pending => break,
-                }
-                read += buffer.filled().len();
+    #[tokio::test]
+    async fn who_sends_without_pause_leaves_others_their_turn() {
+        let (mut socket, mut turns) = (Fair::new(tokio::io::repeat(7)), 0);
+        let over = Instant::now() + 20 * TURN;
+        let greedy = async {
+            while Instant::now() < over {
+                assert!(socket.read(&mut [0; 9_000]).await.unwrap() as u64 <= READ_BYTES);
             }
-            assert!((TURN_BYTES..TURN_BYTES + 1_000).contains(&read), "{read}");
-            assert_eq!(bell.0.load(Ordering::Relaxed), turn, "it takes itself up again");
+        };
+        // It never waits for anything itself, so whatever else runs does so between turns.
+        let others = async {
+            loop {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = greedy => {}
+            () = others => {}
         }
+        assert!(turns > 1, "{turns}");
     }
 
     #[tokio::test]

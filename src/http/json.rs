@@ -2,6 +2,7 @@
 //! never by quoting what was sent: that may be a secret, and answers end up in logs.
 
 use super::problem::Problem;
+use crate::base::limits::SECRETS_PER_ENVIRONMENT;
 use schemars::JsonSchema;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
@@ -82,8 +83,9 @@ fn plainly(expected: &str) -> &str {
     }
 }
 
-/// The members of an object whose names the client chooses, in their order. A name
-/// given twice is refused: which of the two values is meant, readers disagree on.
+/// The members of an object whose names the client chooses, in their order: as many as an
+/// environment holds, so that of more no more is read. A name given twice is refused: which
+/// of the two values is meant, readers disagree on.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(with = "BTreeMap<String, V>", inline)]
 pub(super) struct Members<V: JsonSchema>(pub(super) Vec<(String, V)>);
@@ -107,6 +109,10 @@ impl<'de, V: Deserialize<'de> + JsonSchema> Visitor<'de> for MembersVisitor<V> {
         let mut members = Vec::new();
         let mut seen = HashSet::new();
         while let Some((name, value)) = source.next_entry::<String, V>()? {
+            if members.len() == SECRETS_PER_ENVIRONMENT {
+                let message = format_args!("must have at most {SECRETS_PER_ENVIRONMENT} members");
+                return Err(A::Error::custom(message));
+            }
             if !seen.insert(name.clone()) {
                 return Err(A::Error::custom(format_args!("must not name `{}` twice", cut(&name))));
             }
@@ -184,6 +190,22 @@ mod tests {
                 "{answer}"
             );
         }
+    }
+
+    #[test]
+    fn of_more_members_than_can_be_no_more_is_read() {
+        let body = |count: usize| {
+            let members: Vec<_> = (0..count).map(|number| format!("\"K{number}\":\"\"")).collect();
+            format!("{{\"environment\":\"dev\",\"secrets\":{{{}", members.join(","))
+        };
+        let good = format!("{}}}}}", body(SECRETS_PER_ENVIRONMENT));
+        assert!(
+            read::<Push>(good.as_bytes()).is_ok_and(|push| push.secrets.0.len() == SECRETS_PER_ENVIRONMENT)
+        );
+        // Not closed: it did not come to that.
+        let answer = refusal(&body(SECRETS_PER_ENVIRONMENT + 1));
+        assert_eq!(answer["errors"][0]["field"], "secrets", "{answer}");
+        assert_eq!(answer["errors"][0]["message"], "must have at most 1000 members", "{answer}");
     }
 
     #[test]

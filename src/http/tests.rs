@@ -81,8 +81,7 @@ const ROUTES: &[Route] = &[
         Box::pin(async move { panic!("hunter2 {}", ctx.request_id()) })
     })
     .open(),
-    Route::new(Verb::Post, "/v1/echo", ECHO, |ctx| Box::pin(async move { ctx.ok(&ctx.json::<Value>()?) }))
-        .open(),
+    Route::new(Verb::Post, "/v1/echo", ECHO, |ctx| Box::pin(echo(ctx))).open(),
     Route::new(Verb::Delete, "/v1/echo", NOTHING, |ctx| Box::pin(async move { ctx.no_content() })).open(),
     Route::new(Verb::Post, "/v1/slow", NOTHING, |ctx| Box::pin(slow(ctx))).open().body(BodyRule::Push),
     Route::new(Verb::Get, "/v1/stuck", NOTHING, |_| Box::pin(std::future::pending())).open(),
@@ -93,6 +92,11 @@ const ROUTES: &[Route] = &[
         .open()
         .limit(LimitClass::Exempt),
 ];
+
+async fn echo(mut ctx: Ctx) -> super::Answer {
+    let sent: Value = ctx.json().await?;
+    ctx.ok(&sent)
+}
 
 async fn slow(ctx: Ctx) -> super::Answer {
     STARTED.add_permits(1);

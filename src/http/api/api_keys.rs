@@ -83,8 +83,8 @@ enum Environment {
     Test,
 }
 
-async fn mint(ctx: Ctx) -> Answer {
-    let wanted: Wanted = ctx.json()?;
+async fn mint(mut ctx: Ctx) -> Answer {
+    let wanted: Wanted = ctx.json().await?;
     let expires_at = wanted.expires_in_days.map(life).transpose()?.map(|life| ctx.now().plus(life));
     let addresses = wanted.allowed_ips.unwrap_or_default();
     let wanted = NewApiKey {

@@ -57,8 +57,8 @@ struct Started<'a> {
     interval: u64,
 }
 
-async fn start(ctx: Ctx) -> Answer {
-    let wanted = if ctx.body().is_empty() { Start { repository: None } } else { ctx.json()? };
+async fn start(mut ctx: Ctx) -> Answer {
+    let wanted = if ctx.body().is_empty() { Start { repository: None } } else { ctx.json().await? };
     // A hint for whoever decides, and no more: what is no repository is left out.
     let repository = wanted.repository.and_then(|name| RepoName::parse(&name).ok());
     let started = ctx.services().start_device(repository, ctx.origin()).await?;
@@ -102,8 +102,8 @@ pub(super) struct Session<'a> {
     pub(super) expires_at: Timestamp,
 }
 
-async fn poll(ctx: Ctx) -> Answer {
-    let wanted: Poll = ctx.json()?;
+async fn poll(mut ctx: Ctx) -> Answer {
+    let wanted: Poll = ctx.json().await?;
     let polled = ctx.services().poll_device(&wanted.device_code, ctx.origin()).await?;
     let status = |status| Polled { status, session: None };
     ctx.ok_twice(&match &polled {

@@ -68,8 +68,8 @@ struct NewEnvironment {
     name: EnvironmentName,
 }
 
-async fn create(ctx: Ctx) -> Answer {
-    let wanted: NewEnvironment = ctx.json()?;
+async fn create(mut ctx: Ctx) -> Answer {
+    let wanted: NewEnvironment = ctx.json().await?;
     let created = ctx.services().create_environment(ctx.actor()?, &ctx.repo()?, wanted.name).await?;
     ctx.created(&created)
 }
@@ -80,9 +80,9 @@ struct NewName {
     new_name: EnvironmentName,
 }
 
-async fn rename(ctx: Ctx) -> Answer {
+async fn rename(mut ctx: Ctx) -> Answer {
     let (repo, name) = (ctx.repo()?, ctx.environment()?);
-    let wanted: NewName = ctx.json()?;
+    let wanted: NewName = ctx.json().await?;
     let renamed = ctx.services().rename_environment(ctx.actor()?, &repo, name, wanted.new_name).await?;
     ctx.ok(&renamed)
 }
@@ -99,9 +99,9 @@ struct NewType {
     kind: EnvironmentKind,
 }
 
-async fn set_type(ctx: Ctx) -> Answer {
+async fn set_type(mut ctx: Ctx) -> Answer {
     let (repo, name) = (ctx.repo()?, ctx.environment()?);
-    let wanted: NewType = ctx.json()?;
+    let wanted: NewType = ctx.json().await?;
     let changed = ctx.services().set_environment_type(ctx.actor()?, &repo, name, wanted.kind).await?;
     ctx.ok(&changed)
 }

@@ -54,8 +54,8 @@ struct Installed {
 }
 
 /// Without an app there is nothing to install, and so nothing is missing.
-async fn check_installation(ctx: Ctx) -> Answer {
-    let repository: Repository = ctx.json()?;
+async fn check_installation(mut ctx: Ctx) -> Answer {
+    let repository: Repository = ctx.json().await?;
     let name = RepoName::new(repository.repo_owner, repository.repo_name);
     let found = ctx.services().installation(ctx.actor()?, &name).await?;
     ctx.ok(&Installed {

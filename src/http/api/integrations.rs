@@ -85,8 +85,8 @@ struct Connecting {
     team_id: Option<String>,
 }
 
-async fn connect(ctx: Ctx) -> Answer {
-    let Connecting { token, team_id } = ctx.json()?;
+async fn connect(mut ctx: Ctx) -> Answer {
+    let Connecting { token, team_id } = ctx.json().await?;
     let provider = ctx.param("provider")?;
     let connected = ctx.services().connect(ctx.actor()?, provider, token, team_id).await?;
     ctx.ok(&connected)

@@ -105,8 +105,8 @@ struct NewOverride {
     can_write: bool,
 }
 
-async fn create(ctx: Ctx) -> Answer {
-    let wanted: NewOverride = ctx.json()?;
+async fn create(mut ctx: Ctx) -> Answer {
+    let wanted: NewOverride = ctx.json().await?;
     let target = target(wanted.target_type, wanted.target_role, wanted.target_user_id.as_deref())?;
     let rights = Rights { can_read: wanted.can_read, can_write: wanted.can_write };
     let repo = ctx.repo()?;
@@ -175,9 +175,9 @@ impl Changes {
     }
 }
 
-async fn change(ctx: Ctx) -> Answer {
+async fn change(mut ctx: Ctx) -> Answer {
     let (repo, id) = (ctx.repo()?, override_id(&ctx)?);
-    let wanted: Changes = ctx.json()?;
+    let wanted: Changes = ctx.json().await?;
     let rights = Rights { can_read: wanted.can_read, can_write: wanted.can_write };
     let same = move |present: &OverrideSummary| wanted.fits(present);
     let changed = ctx.services().change_override(ctx.actor()?, &repo, id, rights, same).await?;

@@ -72,8 +72,8 @@ struct NewSecret {
     environment: EnvironmentName,
 }
 
-async fn create(ctx: Ctx) -> Answer {
-    let NewSecret { key, value, environment } = ctx.json()?;
+async fn create(mut ctx: Ctx) -> Answer {
+    let NewSecret { key, value, environment } = ctx.json().await?;
     let created = ctx.services().create_secret(ctx.actor()?, &ctx.repo()?, environment, key, value).await?;
     ctx.created(&created)
 }
@@ -93,9 +93,9 @@ struct Changes {
     value: Option<SecretText>,
 }
 
-async fn update(ctx: Ctx) -> Answer {
+async fn update(mut ctx: Ctx) -> Answer {
     let (repo, id) = (ctx.repo()?, secret_id(&ctx)?);
-    let Changes { name, value } = ctx.json()?;
+    let Changes { name, value } = ctx.json().await?;
     if name.is_none() && value.is_none() {
         return Err(Problem::bad_request("nothing to change; send `name`, `value` or both"));
     }

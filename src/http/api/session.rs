@@ -60,8 +60,8 @@ struct Exchange {
     code: SecretText,
 }
 
-async fn exchange(ctx: Ctx) -> Answer {
-    let wanted: Exchange = ctx.json()?;
+async fn exchange(mut ctx: Ctx) -> Answer {
+    let wanted: Exchange = ctx.json().await?;
     let session = ctx.services().redeem_sign_in_code(&wanted.code, ctx.origin().clone()).await?;
     ctx.ok(&Session {
         keyway_token: &session.token,

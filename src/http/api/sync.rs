@@ -157,8 +157,8 @@ struct Syncing {
     allow_delete: Option<bool>,
 }
 
-async fn sync(ctx: Ctx) -> Answer {
-    let wanted: Syncing = ctx.json()?;
+async fn sync(mut ctx: Ctx) -> Answer {
+    let wanted: Syncing = ctx.json().await?;
     let direction = match wanted.direction.unwrap_or_default() {
         Way::Push => Direction::Push,
         Way::Pull => Direction::Pull,
@@ -174,8 +174,8 @@ struct OneLink {
     link: Linked,
 }
 
-async fn link(ctx: Ctx) -> Answer {
-    let place = ctx.json::<Place>()?.named()?;
+async fn link(mut ctx: Ctx) -> Answer {
+    let place = ctx.json::<Place>().await?.named()?;
     let link = ctx.services().link_project(ctx.actor()?, &ctx.repo()?, place).await?;
     ctx.ok(&OneLink { link })
 }

@@ -89,8 +89,8 @@ struct Pushing {
     secrets: Members<SecretText>,
 }
 
-async fn push(ctx: Ctx) -> Answer {
-    let Pushing { repo_full_name: repo, environment, secrets } = ctx.json()?;
+async fn push(mut ctx: Ctx) -> Answer {
+    let Pushing { repo_full_name: repo, environment, secrets } = ctx.json().await?;
     // A tag that is not one of ours names no state the environment can be in.
     let if_match = ctx.if_match().map(|tags| tags.iter().filter_map(|tag| RevisionId::parse(tag)).collect());
     let push = Push { repo, environment, secrets: secrets.0, if_match };

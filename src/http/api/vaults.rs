@@ -51,8 +51,8 @@ struct NewVault {
     repo_full_name: RepoName,
 }
 
-async fn create(ctx: Ctx) -> Answer {
-    let wanted: NewVault = ctx.json()?;
+async fn create(mut ctx: Ctx) -> Answer {
+    let wanted: NewVault = ctx.json().await?;
     let created = ctx.services().create_vault(ctx.actor()?, wanted.repo_full_name).await?;
     ctx.created_at(&format!("/v1/vaults/{}", created.repo_full_name), &created)
 }

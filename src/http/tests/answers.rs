@@ -101,6 +101,13 @@ async fn bodies_are_json_or_nothing() {
     let reply = server.post("/v1/echo", "application/json", r#"{"a":"hunter2""#).await;
     assert_eq!(reply.status(), 400);
     assert!(!reply.0.contains("hunter2"));
+    // A large one is read elsewhere, to the same effect.
+    let large = json!({ "a": "x".repeat(100_000) }).to_string();
+    let reply = server.post("/v1/echo", "application/json", &large).await;
+    assert_eq!(reply.json()["data"]["a"].as_str().unwrap().len(), 100_000);
+    let reply = server.post("/v1/echo", "application/json", &format!("{large}hunter2")).await;
+    assert_eq!(reply.status(), 400);
+    assert!(!reply.0.contains("hunter2"));
     let reply =
         server.ask("DELETE /v1/echo HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(reply.status(), 204);

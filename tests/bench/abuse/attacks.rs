@@ -15,25 +15,45 @@ pub(crate) struct Attack {
     threads: usize,
     /// What is counted.
     unit: &'static str,
+    /// Whether it gives the server much to reckon.
+    pub(crate) heavy: bool,
     act: fn(&Attacker<'_>),
 }
 
 /// Nothing for the server to do: what is felt of it is the machine's and the yardstick's fault.
 pub(crate) const NONE: &str = "no attack, as much work elsewhere";
+/// Nothing for the server to do either: what the system makes of a thread that computes, on
+/// the processors on which the server has to answer.
+pub(crate) const BESIDE: &str = "no attack, one thread that computes beside the server";
 
 /// All of them.
 pub(crate) const ATTACKS: &[Attack] = &[
-    Attack { name: NONE, threads: 4, unit: "rounds", act: elsewhere },
-    Attack { name: "rapid reset", threads: 2, unit: "streams", act: rapid_reset },
-    Attack { name: "settings flood", threads: 2, unit: "frames", act: settings },
-    Attack { name: "ping flood", threads: 2, unit: "frames", act: pings },
-    Attack { name: "endless headers", threads: 2, unit: "frames", act: endless_headers },
-    Attack { name: "slow heads and bodies", threads: 1, unit: "connections", act: slow },
-    Attack { name: "100 000 tiny requests on a connection", threads: 2, unit: "requests", act: tiny },
-    Attack { name: "sign-in storm", threads: 100, unit: "tries", act: storm },
-    Attack { name: "1 000 wrong passwords a second", threads: 4, unit: "tries", act: wrong_passwords },
-    Attack { name: "deep JSON", threads: 4, unit: "bodies", act: deep },
-    Attack { name: "colliding keys", threads: 4, unit: "bodies", act: colliding },
+    Attack { name: NONE, threads: 4, unit: "rounds", heavy: false, act: elsewhere },
+    Attack { name: BESIDE, threads: 1, unit: "rounds", heavy: true, act: elsewhere },
+    Attack { name: "rapid reset", threads: 2, unit: "streams", heavy: false, act: rapid_reset },
+    Attack { name: "settings flood", threads: 2, unit: "frames", heavy: false, act: settings },
+    Attack { name: "ping flood", threads: 2, unit: "frames", heavy: false, act: pings },
+    Attack { name: "endless headers", threads: 2, unit: "frames", heavy: false, act: endless_headers },
+    Attack { name: "slow heads and bodies", threads: 1, unit: "connections", heavy: false, act: slow },
+    Attack {
+        name: "100 000 tiny requests on a connection",
+        threads: 2,
+        unit: "requests",
+        heavy: false,
+        act: tiny,
+    },
+    Attack { name: "sign-in storm", threads: 100, unit: "tries", heavy: true, act: storm },
+    Attack {
+        name: "1 000 wrong passwords a second",
+        threads: 4,
+        unit: "tries",
+        heavy: true,
+        act: wrong_passwords,
+    },
+    Attack { name: "deep JSON", threads: 4, unit: "bodies", heavy: true, act: deep },
+    Attack { name: "colliding keys", threads: 4, unit: "bodies", heavy: true, act: colliding },
+    Attack { name: "200 000 keys", threads: 4, unit: "bodies", heavy: true, act: many_keys },
+    Attack { name: "JSON for nobody", threads: 4, unit: "bodies", heavy: true, act: ignored },
 ];
 
 /// One thread of an attack.
@@ -275,11 +295,26 @@ fn deep(attacker: &Attacker<'_>) {
     attacker.post("/v1/secrets/push", &format!("{{\"secrets\":{}", "[".repeat(7 << 20)));
 }
 
+/// As many names as fit.
+fn many_keys(attacker: &Attacker<'_>) {
+    let names: String = (0..200_000).map(|number| format!("\"K{number:08}\":\"\",")).collect();
+    attacker.post("/v1/secrets/push", &push(&names));
+}
+
+/// What no type asks for, and has to be read all the same.
+fn ignored(attacker: &Attacker<'_>) {
+    attacker.post("/v1/secrets/push", &format!("{{\"x\":[{}0]}}", "{\"\\u0041\":[1e5]},".repeat(400_000)));
+}
+
 /// Eight megabytes of names, half of them the same one.
 fn colliding(attacker: &Attacker<'_>) {
     let names: String = (0..200_000).map(|number| format!("\"K{number:08}\":\"\",\"K\":\"\",")).collect();
-    let body = format!(
-        "{{\"repoFullName\":\"admin/bench\",\"environment\":\"local\",\"secrets\":{{{names}\"Z\":\"\"}}}}"
-    );
-    attacker.post("/v1/secrets/push", &body);
+    attacker.post("/v1/secrets/push", &push(&names));
+}
+
+/// A push of `pairs`.
+fn push(pairs: &str) -> String {
+    format!(
+        "{{\"repoFullName\":\"admin/bench\",\"environment\":\"local\",\"secrets\":{{{pairs}\"Z\":\"\"}}}}"
+    )
 }
