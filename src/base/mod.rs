@@ -1,8 +1,10 @@
 //! The vocabulary every room shares: ids, names, roles, time, randomness, secret
-//! text, limits, pages, and the instruments that count what is done. No I/O happens here, except that the clock and the random
-//! source ask the operating system; nothing else in the program may.
+//! text, limits, pages, the instruments that count what is done, and threads for long
+//! computations. No I/O happens here, except that the clock and the random source ask the
+//! operating system; nothing else in the program may.
 
 pub mod agent;
+pub mod aside;
 pub mod clock;
 pub mod duration;
 #[cfg(any(test, fuzzing))]
@@ -21,6 +23,7 @@ pub mod scope;
 pub mod secret;
 
 pub use agent::{Agent, Platform};
+pub use aside::Aside;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use names::{AccountName, EnvironmentName, NameError, OwnerName, RepoName, SecretName};
 pub use page::{Page, Paged};

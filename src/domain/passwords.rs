@@ -1,21 +1,18 @@
 //! Passwords of local accounts. Hashing takes 19 MiB and tens of milliseconds on
-//! purpose, so it runs on blocking threads, and only a few at a time: a storm of
-//! sign-ins queues instead of eating the memory, and is turned away when the queue has
-//! become longer than anybody would wait. Half of the processors hash, at most two, and
-//! whoever is turned away hears of it a moment later: the others are to feel no storm.
+//! purpose, so it is put aside, and only a few at a time: a storm of sign-ins queues
+//! instead of eating the memory, and is turned away when the queue has become longer than
+//! anybody would wait. Whoever is turned away hears of it a moment later.
 
 use super::operator::account_lookup;
 use super::{Error, ErrorKind, Result, Services};
 use crate::base::ids::UserId;
 use crate::base::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
-use crate::base::{AccountName, SecretText};
+use crate::base::{AccountName, Aside, SecretText};
 use crate::crypto::{HashMemory, PasswordHash};
 use crate::store::records::Account;
 use crate::store::tables::{USER_NAMES, USERS};
 use crate::store::{StoreError, View};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -31,7 +28,7 @@ const COME_BACK: Duration = Duration::from_secs(5);
 const MOMENT: Duration = Duration::from_millis(250);
 
 pub(super) struct Passwords {
-    hashing: Arc<Semaphore>,
+    hashing: Aside,
     /// What the hashes were worked out in; never more than run at one time.
     memory: Arc<Mutex<Vec<HashMemory>>>,
     line: Semaphore,
@@ -42,9 +39,8 @@ pub(super) struct Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
-        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
-            hashing: Arc::new(Semaphore::new((processors / 2).clamp(1, AT_ONCE))),
+            hashing: Aside::new(AT_ONCE),
             memory: Arc::default(),
             line: Semaphore::new(IN_LINE),
             #[cfg(test)]
@@ -71,17 +67,14 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T> {
-        let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(Error::internal)?;
         let kept = Arc::clone(&self.memory);
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+        let work = move || {
             let mut memory = lock(&kept).pop().unwrap_or_default();
             let done = work(&mut memory);
             lock(&kept).push(memory);
             done
-        })
-        .await
-        .map_err(Error::internal)
+        };
+        self.hashing.run(work).await.map_err(Error::internal)
     }
 }
 

@@ -6,15 +6,13 @@ use super::openapi;
 use super::problem::Problem;
 use super::router::{Route, Table, TableError};
 use super::settings::HttpSettings;
-use crate::base::Clock;
 use crate::base::meter::Meters;
+use crate::base::{Aside, Clock};
 use crate::domain::Services;
 use crate::telemetry::Requests;
 use hyper::body::Bytes;
 use serde_json::Value;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
-use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,8 +32,8 @@ pub struct Front {
     /// The page of numbers, for whoever asks at the door for it.
     pub(super) meters: Meters,
     body_memory: Arc<Semaphore>,
-    /// Places for reading large bodies: half of the processors.
-    pub(super) large_readers: Arc<Semaphore>,
+    /// Where large bodies are read.
+    pub(super) aside: Aside,
     tables: Vec<&'static [Route]>,
     /// Made when somebody asks for it first.
     description: OnceLock<Description>,
@@ -64,7 +62,6 @@ impl Front {
         requests.show(&meters);
         let largest = settings.body_limit_bytes.max(settings.push_body_limit_bytes);
         let memory = settings.body_memory_bytes.max(largest).div_ceil(MEMORY_UNIT);
-        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Self {
             table: Table::new(routes)?,
             limits: settings.rate_limits.as_ref().map(Limits::new),
@@ -74,7 +71,7 @@ impl Front {
             meters,
             tables: routes.to_vec(),
             description: OnceLock::new(),
-            large_readers: Arc::new(Semaphore::new((processors / 2).max(1))),
+            aside: Aside::new(usize::MAX),
             body_memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             settings,
             services,

@@ -16,7 +16,6 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// Largest body that is read as JSON where the request is, in bytes: the work of a tenth of a
 /// millisecond. Reading the largest takes tens, in which a whole processor would serve
@@ -287,15 +286,9 @@ impl Ctx {
         if self.body.bytes().len() <= READ_HERE_BYTES {
             return json::read(self.body.bytes());
         }
-        let readers = Arc::clone(&self.front.large_readers);
-        let place = readers.acquire_owned().await.map_err(Problem::internal)?;
         let body = std::mem::take(&mut self.body);
-        let read = spawn_blocking(move || {
-            let (_place, body) = (place, body);
-            json::read(body.bytes())
-        });
-        // The error's own text would quote the panic's message.
-        read.await.unwrap_or_else(|_| Err(Problem::internal("reading a body panicked")))
+        let read = self.front.aside.run(move || json::read(body.bytes()));
+        read.await.map_err(Problem::internal)?
     }
 
     /// The body as it came.
