@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test]
     async fn there_are_only_so_many_places_and_a_panic_gives_its_own_back() {
         let (aside, busy) = (Aside::new(1), Arc::new(AtomicUsize::new(0)));
-        assert!(aside.run(|| panic!("on purpose")).await.is_err());
+        assert!(aside.run::<()>(|| panic!("on purpose")).await.is_err());
         let one = || {
             let busy = Arc::clone(&busy);
             aside.run(move || {

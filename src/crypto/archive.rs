@@ -259,6 +259,29 @@ mod tests {
         );
     }
 
+    /// Whoever is told that the archive is on the disk asked the file for it, through this.
+    #[test]
+    fn flushing_reaches_what_is_written_to() {
+        struct Flushes(u32);
+        impl Write for Flushes {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                self.0 += 1;
+                Ok(())
+            }
+        }
+        let to_alice = ArchiveLock::Recipients(vec![ALICE[0].parse().unwrap()]);
+        let flushes = |asked: u32| {
+            let mut writer = ArchiveWriter::begin(&to_alice, Flushes(0)).unwrap();
+            (0..asked).for_each(|_| writer.flush().unwrap());
+            writer.finish().unwrap().0
+        };
+        assert_eq!(flushes(3), flushes(0) + 3);
+    }
+
     /// The one who made the file says how much work it is.
     #[test]
     fn nobody_is_made_to_work_for_hours() {
