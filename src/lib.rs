@@ -7,8 +7,7 @@
 //! # The rooms
 //!
 //! ```text
-//! base       vocabulary without I/O: ids, names, roles, the clock, randomness, secret types, limits, instruments,
-//!            threads for long computations
+//! base       vocabulary without I/O: ids, names, roles, clock, randomness, secret types, limits, instruments, threads
 //! config     raw TOML and environment → validated settings; the commented example is generated from it
 //! telemetry  logs, access lines, what is counted of requests, redaction
 //! crypto     keyring, envelope (seal and open), password, token, digest, rotation

@@ -259,6 +259,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_disk_that_fails_is_told_from_an_archive_that_is_damaged() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("no such sector"))
+            }
+        }
+        let error = SealedArchive::look(io::BufReader::new(Failing)).err().unwrap();
+        assert!(matches!(error, ArchiveError::Io(_)), "{error}");
+        let file = for_alice();
+        let error = SealedArchive::look(&file[..40]).err().unwrap();
+        assert!(matches!(error, ArchiveError::Damaged), "{error}");
+    }
+
     /// Whoever is told that the archive is on the disk asked the file for it, through this.
     #[test]
     fn flushing_reaches_what_is_written_to() {
