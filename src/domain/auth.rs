@@ -37,6 +37,14 @@ impl Services {
         }
     }
 
+    /// Whether the forge would have to be asked about `credential`, a bearer token, and
+    /// has never yet said whose it is.
+    #[must_use]
+    pub fn is_of_a_stranger(&self, credential: &SecretText) -> bool {
+        let roles = self.0.roles.as_ref().filter(|_| BearerKind::of(credential) == BearerKind::GitHub);
+        roles.is_some_and(|roles| !roles.has_identified(&self.tagged(credential.clone())))
+    }
+
     async fn authenticate_forge_token(&self, text: &SecretText, origin: Origin) -> Result<Actor> {
         let not_taken = || Error::unauthorized("this server does not take GitHub tokens; use an API key");
         let roles = self.0.roles.as_ref().ok_or_else(not_taken)?;

@@ -10,6 +10,7 @@ use super::ports::{ForgeError, Reply};
 use crate::base::meter::{Counter, Counters};
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,8 +52,12 @@ pub(super) struct Questions<K, T> {
     slots: Mutex<HashMap<K, Arc<Slot<T>>>>,
 }
 
-/// Whoever holds the lock asks; the others wait for it.
-type Slot<T> = tokio::sync::Mutex<Known<T>>;
+struct Slot<T> {
+    /// Whether there is an answer, to be seen also while it is asked for anew.
+    has_answer: AtomicBool,
+    /// Whoever holds the lock asks; the others wait for it.
+    known: tokio::sync::Mutex<Known<T>>,
+}
 
 struct Known<T> {
     answer: Option<Answer<T>>,
@@ -86,7 +91,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Questions<K, T> {
     ) -> Result<T, ForgeError> {
         let came = Instant::now();
         let slot = self.slot(question);
-        let mut known = slot.lock().await;
+        let mut known = slot.known.lock().await;
         if let Some(outcome) = known.for_whoever(came, self.freshness) {
             self.tally.known.inc();
             return outcome;
@@ -94,15 +99,22 @@ impl<K: Eq + Hash + Clone, T: Clone> Questions<K, T> {
         self.tally.asked.inc();
         let asked = Instant::now();
         let validator = known.answer.as_ref().and_then(|answer| answer.validator.clone());
-        match ask(validator).await {
+        let outcome = match ask(validator).await {
             Ok(reply) => known.learn(reply, asked),
             Err(error) => known.fail(error, asked, self.freshness),
-        }
+        };
+        slot.has_answer.store(known.answer.is_some(), Ordering::Relaxed);
+        outcome
+    }
+
+    /// Whether there is an answer to `question`, however old, that nothing has refuted.
+    pub(super) fn has_answered(&self, question: &K) -> bool {
+        self.slots().get(question).is_some_and(|slot| slot.has_answer.load(Ordering::Relaxed))
     }
 
     /// Forgets the answers that `changed` points at, and those that are on their way.
     pub(super) fn forget(&self, changed: impl Fn(&T) -> bool) {
-        self.slots().retain(|_, slot| match slot.try_lock() {
+        self.slots().retain(|_, slot| match slot.known.try_lock() {
             Ok(known) => !known.answer.as_ref().is_some_and(|answer| changed(&answer.value)),
             Err(_under_way) => false,
         });
@@ -117,12 +129,14 @@ impl<K: Eq + Hash + Clone, T: Clone> Questions<K, T> {
         let mut slots = self.slots();
         if slots.len() >= SLOTS_MAX && !slots.contains_key(&question) {
             let freshness = self.freshness;
-            slots.retain(|_, slot| slot.try_lock().is_ok_and(|known| known.is_worth_keeping(freshness)));
+            slots
+                .retain(|_, slot| slot.known.try_lock().is_ok_and(|known| known.is_worth_keeping(freshness)));
             if slots.len() >= SLOTS_MAX {
                 slots.clear();
             }
         }
-        let empty = || Arc::new(Slot::new(Known { answer: None, failure: None }));
+        let nothing = || tokio::sync::Mutex::new(Known { answer: None, failure: None });
+        let empty = || Arc::new(Slot { has_answer: AtomicBool::new(false), known: nothing() });
         Arc::clone(slots.entry(question).or_insert_with(empty))
     }
 

@@ -12,6 +12,7 @@ use crate::store::records::{Source, Vault};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// The keyed hash of a token.
 type Tag = [u8; 32];
@@ -22,12 +23,19 @@ const IDENTITY: Duration = Duration::from_secs(60);
 /// When to come back if the forge cannot be asked and does not say when it can.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// Strangers' tokens that the forge is asked about at one time: few of all the calls there
+/// can be, so that those who make tokens up are in nobody's way but strangers'.
+const STRANGERS_AT_ONCE: usize = 4;
+/// How long a stranger waits for their turn.
+const STRANGERS_WAIT: Duration = Duration::from_secs(10);
+
 /// The forge, and what it said lately.
 pub(super) struct Roles {
     forge: Arc<dyn Forge>,
     people: Questions<Tag, ForgeUser>,
     repositories: Questions<(Tag, String), Option<Repository>>,
     listings: Questions<Tag, Arc<Listing>>,
+    strangers: Arc<Semaphore>,
     /// Tokens the forge does not want to see before a certain time.
     paused: Mutex<HashMap<Tag, Instant>>,
     /// How questions were answered, by question and result.
@@ -112,6 +120,7 @@ impl Roles {
             people: Questions::new(longer, Tally::of(&answers, "identity")),
             repositories: Questions::new(freshness, Tally::of(&answers, "repository")),
             listings: Questions::new(freshness, Tally::of(&answers, "repositories")),
+            strangers: Arc::new(Semaphore::new(STRANGERS_AT_ONCE)),
             paused: Mutex::default(),
             answers,
         }
@@ -121,12 +130,34 @@ impl Roles {
         &self.forge
     }
 
+    /// Whether the forge has said whose `token` is, and has not refused it since.
+    pub(super) fn has_identified(&self, token: &ForgeToken) -> bool {
+        self.people.has_answered(&token.tag)
+    }
+
     pub(super) async fn identify(&self, token: &ForgeToken) -> Result<ForgeUser, ForgeError> {
         let ask = async |_| {
-            let user = self.unless_paused(token.tag, self.forge.identify(&token.text, false)).await?;
+            let user = self.unless_paused(token.tag, self.ask_whose(token)).await?;
             Ok(Reply::Fresh { value: user, validator: None })
         };
         self.people.answer(token.tag, ask).await
+    }
+
+    async fn ask_whose(&self, token: &ForgeToken) -> Result<ForgeUser, ForgeError> {
+        if self.has_identified(token) {
+            return self.forge.identify(&token.text, false).await;
+        }
+        let unavailable =
+            |cause: &str| Err(ForgeError::Unavailable { retry_after: None, cause: cause.to_owned() });
+        let turn = tokio::time::timeout(STRANGERS_WAIT, Arc::clone(&self.strangers).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return unavailable("too many unknown tokens are waiting for it") };
+        let (forge, token) = (Arc::clone(&self.forge), token.clone());
+        // On a task of its own: the call goes on when whoever caused it has left, and so must the turn.
+        let asking = tokio::spawn(async move {
+            let _turn = turn;
+            forge.identify(&token.text, false).await
+        });
+        asking.await.unwrap_or_else(|_| unavailable("asking it panicked"))
     }
 
     async fn repository(

@@ -33,6 +33,12 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Option<Shown>, Problem> 
     }
 }
 
+/// The credential in `headers`, which there has to be.
+pub(super) fn shown(headers: &HeaderMap) -> Result<Shown, Problem> {
+    credential(headers)?
+        .ok_or_else(|| unauthorized("this needs a credential; send `Authorization: Bearer <token>`"))
+}
+
 /// The session in `headers`, if a browser sent one.
 pub(super) fn session_cookie(headers: &HeaderMap) -> Option<Shown> {
     let value = cookies::find(headers, cookies::SESSION)?;

@@ -8,7 +8,9 @@
 //!
 //! The credential is verified before anything is charged. So somebody behind the same
 //! address cannot lock an honest key out, and guessing is stopped all the same,
-//! because each wrong guess costs the address.
+//! because each wrong guess costs the address. Only where verifying means to ask
+//! somebody else about a stranger's token, the address pays beforehand and gets it back
+//! for a good one: else every guess would be put to that other service.
 
 use super::problem::{Problem, ProblemKind, whole_seconds};
 use super::router::LimitClass;
@@ -24,7 +26,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most clients one limit remembers; about 40 bytes each. Beyond it those closest to
@@ -121,6 +123,11 @@ impl Limits {
         }
     }
 
+    /// Takes back that `address` was charged for a general call.
+    pub(super) fn give_back(&self, address: IpAddr) {
+        self.general.give_back(Client::at(address));
+    }
+
     /// Forgets clients whose budgets are full again.
     pub(super) fn sweep(&self) {
         for limiter in [&self.general, &self.reveal, &self.device_verify] {
@@ -133,6 +140,8 @@ impl Limits {
 struct Limiter<C: Clock> {
     quota: Quota,
     interval: Duration,
+    /// What `inner` works on.
+    clients: Clients,
     inner: governor::RateLimiter<Client, Clients, C, StateInformationMiddleware>,
 }
 
@@ -141,8 +150,17 @@ impl<C: Clock> Limiter<C> {
         // Only a window of zero is refused; a second is the least that makes sense then.
         let rate = governor::Quota::with_period(quota.window / quota.count.get())
             .map_or_else(|| governor::Quota::per_second(quota.count), |rate| rate.allow_burst(quota.count));
-        let inner = governor::RateLimiter::new(rate, Clients::default(), clock);
-        Self { quota, interval: rate.replenish_interval(), inner }
+        let clients = Clients::default();
+        let inner = governor::RateLimiter::new(rate, clients.clone(), clock);
+        Self { quota, interval: rate.replenish_interval(), clients, inner }
+    }
+
+    /// Takes back one charge that was not refused.
+    fn give_back(&self, client: Client) {
+        if let Some(state) = self.clients.shard(&client).get_mut(&client) {
+            // The state is the moment at which the budget is full again; each charge puts it off.
+            *state = state.saturating_sub(self.interval.into());
+        }
     }
 
     fn charge(&self, client: Client) -> Standing {
@@ -162,23 +180,21 @@ impl<C: Clock> Limiter<C> {
     }
 }
 
-/// The state `governor` keeps for each client, in a bounded space.
-struct Clients {
-    shards: [Mutex<HashMap<Client, Nanos>>; SHARDS],
-    hasher: RandomState,
-}
+/// The state `governor` keeps for each client, in a bounded space. Clones are the same.
+#[derive(Clone, Default)]
+struct Clients(Arc<Shards>);
 
-impl Default for Clients {
-    fn default() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new() }
-    }
+#[derive(Default)]
+struct Shards {
+    all: [Mutex<HashMap<Client, Nanos>>; SHARDS],
+    hasher: RandomState,
 }
 
 impl Clients {
     fn shard(&self, client: &Client) -> MutexGuard<'_, HashMap<Client, Nanos>> {
-        let index = self.hasher.hash_one(client) % SHARDS as u64;
+        let index = self.0.hasher.hash_one(client) % SHARDS as u64;
         #[expect(clippy::indexing_slicing, reason = "there are `SHARDS` of them")]
-        let shard = &self.shards[index as usize];
+        let shard = &self.0.all[index as usize];
         lock(shard)
     }
 }
@@ -206,13 +222,13 @@ impl StateStore for Clients {
 
 impl ShrinkableKeyedStateStore<Client> for Clients {
     fn retain_recent(&self, drop_below: Nanos) {
-        for shard in &self.shards {
+        for shard in &self.0.all {
             lock(shard).retain(|_, state| *state > drop_below);
         }
     }
 
     fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.0.all.iter().map(|shard| lock(shard).len()).sum()
     }
 
     fn is_empty(&self) -> bool {
@@ -268,6 +284,24 @@ mod tests {
         clock.advance(Duration::from_secs(10));
         assert_eq!(limiter.charge(ALICE).refused, None);
         assert!(limiter.charge(ALICE).refused.is_some());
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_spent_again_and_nothing_more() {
+        let (limiter, clock) = limiter(3, 30);
+        for _ in 0..100 {
+            assert_eq!(limiter.charge(ALICE).remaining, 2);
+            limiter.give_back(ALICE);
+        }
+        for _ in 0..3 {
+            limiter.charge(ALICE);
+        }
+        clock.advance(Duration::from_secs(5));
+        limiter.give_back(ALICE);
+        assert_eq!(limiter.charge(ALICE).refused, None);
+        assert_eq!(limiter.charge(ALICE).refused, Some(Duration::from_secs(5)));
+        limiter.give_back(BOB);
+        assert_eq!(limiter.charge(BOB).remaining, 2, "nothing was charged");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! has the same headers and every request its access line.
 
 use super::address::{self, Peer};
-use super::auth;
+use super::auth::{self, Shown};
 use super::body::{self, ReadBody};
 use super::cors;
 use super::front::Front;
@@ -157,37 +157,51 @@ impl<'a> Visit<'a> {
             Auth::Visitor => return self.admit_visitor(route, headers, origin).await,
             Auth::Any | Auth::Scoped(_) => {}
         }
-        match self.recognise(headers, origin).await {
-            Ok((actor, by_cookie)) => {
-                if by_cookie && route.verb.mutates() {
-                    let settings = &self.front.settings;
-                    auth::check_web_origin(headers, &settings.public_url, &settings.allowed_origins)?;
-                }
-                self.charge(route.limit, Some(actor.credential_tag()))?;
-                if let Err(refusal) = auth::check_scope(route.auth, &actor) {
-                    let call = format!("no scope for `{} {}`", route.verb.as_str(), route.path);
-                    self.front.services.note_missing_scope(&actor, &call);
-                    return Err(refusal);
-                }
-                Ok(Caller::Known(Box::new(actor)))
-            }
+        let shown = match auth::shown(headers) {
+            Ok(shown) => shown,
             Err(refusal) => {
-                // A service we could not ask is no failed credential.
-                if refusal.kind() == ProblemKind::Unauthorized {
-                    self.charge(LimitClass::General, None)?;
-                }
-                Err(refusal)
+                self.charge(LimitClass::General, None)?;
+                return Err(refusal);
             }
+        };
+        let actor = self.recognise(&shown, origin).await?;
+        if shown.by_cookie && route.verb.mutates() {
+            let settings = &self.front.settings;
+            auth::check_web_origin(headers, &settings.public_url, &settings.allowed_origins)?;
         }
+        self.charge(route.limit, Some(actor.credential_tag()))?;
+        if let Err(refusal) = auth::check_scope(route.auth, &actor) {
+            let call = format!("no scope for `{} {}`", route.verb.as_str(), route.path);
+            self.front.services.note_missing_scope(&actor, &call);
+            return Err(refusal);
+        }
+        Ok(Caller::Known(Box::new(actor)))
     }
 
-    /// Who calls, and whether a browser said so by itself.
-    async fn recognise(&self, headers: &HeaderMap, origin: Origin) -> Result<(Actor, bool), Problem> {
-        let shown = auth::credential(headers)?.ok_or_else(|| {
-            auth::unauthorized("this needs a credential; send `Authorization: Bearer <token>`")
-        })?;
-        let actor = self.front.services.authenticate(&shown.text, shown.by_cookie, origin).await?;
-        Ok((actor, shown.by_cookie))
+    /// Whose credential that is. If it is nobody's, the address pays.
+    async fn recognise(&mut self, shown: &Shown, origin: Origin) -> Result<Actor, Problem> {
+        let (front, address) = (self.front, self.address);
+        // Anybody can make up tokens that have to be asked about elsewhere, and what that costs is spent
+        // when the answer comes: so it is paid for beforehand, and given back for a good one.
+        let is_prepaid = !shown.by_cookie && front.services.is_of_a_stranger(&shown.text);
+        if is_prepaid {
+            self.charge(LimitClass::General, None)?;
+        }
+        match front.services.authenticate(&shown.text, shown.by_cookie, origin).await {
+            Ok(actor) => {
+                if let (true, Some(limits)) = (is_prepaid, &front.limits) {
+                    limits.give_back(address);
+                }
+                Ok(actor)
+            }
+            Err(refusal) => {
+                // A service that cannot be asked about somebody it knew is no failed credential.
+                if !is_prepaid && refusal.kind == ErrorKind::Unauthorized {
+                    self.charge(LimitClass::General, None)?;
+                }
+                Err(refusal.into())
+            }
+        }
     }
 
     /// A session that has ended is no session: then it is anybody. Pages guard their

@@ -136,6 +136,36 @@ fn a_thousand_at_once_ask_at_most_once_each_with_nothing_remembered() {
 }
 
 #[test]
+fn those_who_make_tokens_up_are_not_in_the_way_of_those_whom_github_knows() {
+    let github = acme();
+    let appliance = filled(&github, &[UNREMEMBERED]);
+    appliance.client("ghp_bob").pull("acme/app", "production").ok();
+    let (sent, all_sent) = std::sync::mpsc::channel();
+    let head =
+        |token: &str| format!("GET {PULL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let asked = std::cell::RefCell::new(Vec::new());
+    github.hold(
+        || {
+            // More than there can be calls at one time.
+            let mut strangers: Vec<Wire> = (0..100).map(|_| appliance.wire()).collect();
+            for (number, wire) in strangers.iter_mut().enumerate() {
+                wire.say(head(&format!("ghp_madeup{number}")));
+            }
+            let mut bob = appliance.wire();
+            bob.say(head("ghp_bob"));
+            sent.send(()).expect("somebody waits for it");
+            bob.answer_to("GET", PULL).expect("an answer").ok();
+        },
+        || {
+            all_sent.recv().expect("all are sent");
+            asked.replace(github.asked_until("/repos/acme/app"));
+        },
+    );
+    let strangers = asked.take().iter().filter(|question| question.ends_with("/user")).count();
+    assert!(strangers <= 4, "{strangers}");
+}
+
+#[test]
 fn no_request_asks_twice_or_about_another_repository() {
     let github = acme();
     github.repo(9, "acme/other", true, &[("alice", "admin")]);

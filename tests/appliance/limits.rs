@@ -1,6 +1,7 @@
 //! Rate limits, and whom they count: credentials that are good, and addresses for everybody else.
 
-use super::harness::{Answer, Appliance, Request};
+use super::github_roles::acme;
+use super::harness::{Answer, Appliance, GitHub, Mood, Request};
 use serde_json::json;
 
 /// Quotas that refill in hours, so that nothing comes back while a test runs.
@@ -57,6 +58,47 @@ fn whoever_shows_no_good_credential_shares_the_address_s_budget() {
     }
     // A good key from the same address is served all the same.
     assert_eq!(standing(&appliance.admin().get("/v1/users/me")), (4, 3));
+}
+
+fn tight_with(github: &GitHub) -> Appliance {
+    let settings = github.settings();
+    tight(&settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>())
+}
+
+#[test]
+fn made_up_tokens_are_put_to_github_only_as_long_as_the_address_may_call() {
+    let github = acme();
+    let appliance = tight_with(&github);
+    // Good ones cost the address nothing, not even the first time, and leave the budget as it was.
+    let bob = appliance.client("ghp_bob");
+    assert_eq!(standing(&bob.get("/v1/users/me")), (4, 3));
+    github.asked();
+    for number in 0..10 {
+        let answer = appliance.client(&format!("ghp_madeup{number}")).get("/v1/users/me");
+        if number < 4 {
+            assert_eq!((answer.status, standing(&answer)), (401, (4, 3 - number)));
+        } else {
+            assert_eq!((answer.status, standing(&answer)), (429, (4, 0)));
+            assert!(answer.number("retry-after") > 0);
+        }
+    }
+    assert_eq!(github.asked().len(), 4, "what is refused is not asked about");
+    // Whom GitHub has vouched for is served all the same.
+    assert_eq!(standing(&bob.get("/v1/users/me")), (4, 2));
+}
+
+#[test]
+fn a_stranger_s_token_costs_the_address_whatever_github_says_of_it_but_that_it_is_good() {
+    for (mood, status) in [(Mood::Failing, 503), (Mood::SingleSignOn, 403)] {
+        let github = acme();
+        let appliance = tight_with(&github);
+        github.mood(mood);
+        for number in 0..10 {
+            let answer = appliance.client(&format!("ghp_madeup{number}")).get("/v1/vaults");
+            assert_eq!(answer.status, if number < 4 { status } else { 429 }, "{mood:?}, {number}");
+        }
+        assert_eq!(github.asked().len(), 4, "{mood:?}");
+    }
 }
 
 #[test]

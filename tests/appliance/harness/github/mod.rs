@@ -257,6 +257,15 @@ impl GitHub {
         })
     }
 
+    /// Waits until it is asked for `path`: all it was asked since the last look.
+    pub(crate) fn asked_until(&self, path: &str) -> Vec<String> {
+        let is_missing = |state: &mut State| !state.asked.iter().any(|question| question.ends_with(path));
+        let asked = self.inside.changed.wait_timeout_while(self.state(), PATIENCE, is_missing);
+        let (mut state, waited) = asked.expect("nobody panics with the lock");
+        assert!(!waited.timed_out(), "it is not asked for `{path}`: {:?}", state.asked);
+        std::mem::take(&mut state.asked)
+    }
+
     /// How often it said since the last look that nothing had changed.
     pub(crate) fn unchanged(&self) -> u32 {
         std::mem::take(&mut self.state().unchanged)
