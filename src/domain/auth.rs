@@ -5,12 +5,45 @@ use super::activity::entry;
 use super::actor::Credential;
 use super::ports::ForgeUser;
 use super::{Actor, Error, Origin, Result, Services};
-use crate::base::ids::UserId;
+use crate::base::ids::{ApiKeyId, UserId};
 use crate::base::{SecretText, Timestamp};
 use crate::crypto::token::BearerKind;
 use crate::store::records::{Account, Action, ApiKey, User};
 use crate::store::tables::{API_KEY_TOKENS, API_KEYS, SESSIONS, USERS};
 use crate::store::{Batch, StoreError, View};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How seldom it is noted that the same API key was refused: whoever has one that is worth
+/// nothing any more must not fill the audit log with it, from however many addresses.
+const REFUSAL_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Most keys whose last note is remembered; about 50 bytes each.
+const REFUSED_KEYS_MAX: usize = 10_000;
+
+/// When it was last noted that a key was refused.
+#[derive(Default)]
+pub(super) struct RefusedKeys(Mutex<HashMap<ApiKeyId, Instant>>);
+
+impl RefusedKeys {
+    /// Whether it is time to note a refusal of `key`, which then counts as noted.
+    fn is_due(&self, key: ApiKeyId, now: Instant) -> bool {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |last: Instant| now.saturating_duration_since(last) < REFUSAL_NOTED_EVERY;
+        if noted.get(&key).is_some_and(|last| is_recent(*last)) {
+            return false;
+        }
+        if noted.len() >= REFUSED_KEYS_MAX {
+            noted.retain(|_, last| is_recent(*last));
+        }
+        // So many at once are themselves something to note.
+        if noted.len() >= REFUSED_KEYS_MAX {
+            noted.clear();
+        }
+        noted.insert(key, now);
+        true
+    }
+}
 
 impl Services {
     /// Who `credential` stands for, shown as a bearer token or, with `by_cookie`, as a
@@ -78,8 +111,10 @@ impl Services {
         let refusal = refusal(&key, &origin, now).or_else(|| self.turns_away(&user));
         let actor = Actor::with_api_key(user, &key, origin);
         if let Some(reason) = refusal {
-            let name = format!("API key `{}`: {reason}", key.name);
-            self.audit_refusal(entry(&actor, now, Action::ApiKeyRefused).regarding(name));
+            if self.0.refused_keys.is_due(key.id, Instant::now()) {
+                let name = format!("API key `{}`: {reason}", key.name);
+                self.audit_refusal(entry(&actor, now, Action::ApiKeyRefused).regarding(name));
+            }
             return Err(Error::unauthorized(reason));
         }
         self.0.usage.count(key.id, now);
@@ -174,4 +209,31 @@ fn refusal(key: &ApiKey, origin: &Origin, now: Timestamp) -> Option<&'static str
     let allowed =
         key.allowed_ips.is_empty() || key.allowed_ips.iter().any(|net| net.contains(&origin.address));
     (!allowed).then_some("the API key may not be used from this address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_key_is_noted_once_a_minute_and_each_by_itself() {
+        let (keys, start) = (RefusedKeys::default(), Instant::now());
+        let key = |number: u8| ApiKeyId::from_bytes([number; 16]);
+        let after = |secs| start + Duration::from_secs(secs);
+        assert!(keys.is_due(key(1), start) && keys.is_due(key(2), start));
+        assert!(!keys.is_due(key(1), start) && !keys.is_due(key(1), after(59)));
+        assert!(keys.is_due(key(1), after(60)) && !keys.is_due(key(1), after(61)));
+    }
+
+    #[test]
+    fn keys_that_were_refused_long_ago_take_no_memory() {
+        let (keys, start) = (RefusedKeys::default(), Instant::now());
+        for number in 0..3 * REFUSED_KEYS_MAX {
+            let mut key = [0; 16];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            let now = start + Duration::from_millis(10 * number as u64);
+            assert!(keys.is_due(ApiKeyId::from_bytes(key), now));
+        }
+        assert!(keys.0.lock().unwrap().len() <= REFUSED_KEYS_MAX);
+    }
 }

@@ -60,6 +60,7 @@ use crate::base::ids::InstanceId;
 use crate::base::{Clock, Timestamp};
 use crate::store::Store;
 use attempts::Attempts;
+use auth::RefusedKeys;
 use devices::Devices;
 use forge_sign_in::Departures;
 use grants::Renewals;
@@ -89,6 +90,7 @@ struct Inner {
     devices: Devices,
     departures: Departures,
     attempts: Attempts,
+    refused_keys: RefusedKeys,
     integrations: Integrations,
     upkeep: Upkeep,
 }
@@ -116,6 +118,7 @@ impl Services {
             devices: Devices::default(),
             departures: Departures::default(),
             attempts: Attempts::default(),
+            refused_keys: RefusedKeys::default(),
             integrations,
             upkeep: Upkeep::default(),
         }))

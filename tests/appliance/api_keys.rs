@@ -136,6 +136,26 @@ fn a_key_is_used_from_its_addresses_only() {
 }
 
 #[test]
+fn whoever_has_a_revoked_key_cannot_fill_the_audit_log_with_it() {
+    let appliance = Appliance::start_with(&[("KEYWAYD_SERVER__TRUSTED_PROXIES", "127.0.0.1")]);
+    let admin = appliance.admin();
+    let minted: Vec<_> = (0..2).map(|_| mint(&appliance, &admin, json!({}))).collect();
+    for (key, client) in &minted {
+        admin.delete(&path(key)).no_content();
+        for number in 0..50 {
+            let address = format!("192.0.2.{number}");
+            let request = Request::new("GET", "/v1/users/me").header("X-Forwarded-For", &address);
+            client.send(&request).refused(401);
+        }
+    }
+    // What is noted by the way is written before what is waited for.
+    admin.create_vault("acme/app");
+    let log = appliance.cli(&["audit", "export"]).done();
+    let noted = log.lines().filter(|line| line.contains("api_key_refused")).count();
+    assert_eq!(noted, 2, "each key once: {log}");
+}
+
+#[test]
 fn a_key_ends_when_its_time_is_over() {
     let appliance = Appliance::start();
     let token = appliance.key_for("admin", &["--scopes", "all", "--expires", "1s"]);
