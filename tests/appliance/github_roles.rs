@@ -251,6 +251,51 @@ fn when_github_cannot_be_asked_the_answer_is_503_and_never_404() {
 }
 
 #[test]
+fn a_refusal_that_may_pass_is_no_answer_and_one_that_is_about_the_token_is_a_404() {
+    let github = acme();
+    github.user("dave", 14);
+    github.token("ghp_dave", "dave");
+    github.set_role(7, "dave", Some("read"));
+    let appliance = filled(&github, &[]);
+    let by = |login: &str| appliance.client(&format!("ghp_{login}"));
+    for login in ["bob", "carol", "dave"] {
+        by(login).get("/v1/users/me").ok();
+    }
+    let elsewhere = "Although you appear to have the correct authorization credentials, the `acme` organization \
+                     has an IP allow list enabled, and your IP address is not permitted to access this resource.";
+    for (login, words) in [("bob", elsewhere), ("carol", "has an IP allow list enabled, or something new")] {
+        github.mood(Mood::Refusing(words));
+        let answer = by(login).pull("acme/app", "production");
+        answer.refused(503);
+        assert!(answer.number("retry-after") > 0, "{}", answer.show());
+        github.mood(Mood::Fine);
+        by(login).pull("acme/app", "production").ok();
+    }
+    appliance.log().wait_for("has an IP allow list enabled").expect("the operator is told GitHub's words");
+    // What others have brought about with bad tokens; good ones are refused as well, for a while.
+    github.mood(Mood::Refusing("Maximum number of login attempts exceeded. Please try again later."));
+    let answer = by("dave").pull("acme/app", "production");
+    answer.refused(503);
+    assert!((1..=60).contains(&answer.number("retry-after")), "{}", answer.show());
+    by("new").get("/v1/users/me").refused(503);
+    for (number, words) in [
+        "Resource not accessible by personal access token",
+        "`acme` forbids access via a personal access token (classic). Please use a GitHub App, OAuth App, or a \
+         personal access token with fine-grained permissions.",
+        "Although you appear to have the correct authorization credentials, the `acme` organization has enabled \
+         OAuth App access restrictions, meaning that data access to third-parties is limited.",
+        "Sorry. Your account was suspended.",
+        "Repository access blocked",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        github.mood(Mood::Refusing(words));
+        by("bob").pull(&format!("acme/closed{number}"), "production").refused(404);
+    }
+}
+
+#[test]
 fn limits_of_github_are_passed_on_and_kept() {
     let github = acme();
     let appliance = filled(&github, &[("KEYWAYD_IDENTITY__GITHUB__ROLE_CACHE_SECS", "0")]);

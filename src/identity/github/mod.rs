@@ -3,8 +3,8 @@
 //! What it does that one would not expect, and what is made of it:
 //! - Errors of its sign-in come with status 200.
 //! - 404 means "not there" and "not for you" alike.
-//! - 403 can be a limit on requests, a single sign-on that is due, or a refusal; the
-//!   headers tell which.
+//! - 403 can be a limit on requests, a single sign-on that is due, a refusal, or something
+//!   that passes; the headers tell which, or only the words.
 //! - A list leaves out what needs a single sign-on, with status 200; a header tells.
 //! - A renamed repository is a redirect to `/repositories/<number>`.
 //! - Logins are renamed and taken over by others; numbers stay.
@@ -20,7 +20,7 @@ use crate::domain::ports::{
 use crate::outbound::{Call, Client, Reply as HttpReply};
 use answers::{EventBody, InstallationList, RepositoryBody, UserBody};
 use futures_util::FutureExt;
-use refusals::{or_error, unavailable, withheld_by};
+use refusals::{or_error, or_none, unavailable, withheld_by};
 use serde::de::DeserializeOwned;
 
 /// Repositories on one page of a list; GitHub's most.
@@ -131,14 +131,8 @@ impl GitHub {
         if reply.status == 304 {
             return Ok(Reply::Unchanged);
         }
-        // 404: not there, or not for this token; 451: taken down.
-        if matches!(reply.status, 404 | 410 | 451) {
+        let Some(reply) = or_none(reply)? else {
             return Ok(Reply::Fresh { value: None, validator: None });
-        }
-        let reply = match or_error(reply) {
-            // Known to GitHub, and not for this token to see.
-            Err(ForgeError::Refused(_)) => return Ok(Reply::Fresh { value: None, validator: None }),
-            other => other?,
         };
         let validator = reply.header("etag").map(str::to_owned);
         let body: RepositoryBody = read(&reply)?;

@@ -3,12 +3,26 @@
 
 use crate::domain::ports::ForgeError;
 use crate::outbound::{CallError, Reply};
+use serde::Deserialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long to leave GitHub alone when it says "too many" and not for how long.
 const SOME_TIME: Duration = Duration::from_secs(60);
 /// Longest time it is believed to want that.
 const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// What GitHub says, in lower case, when it is the token that may not: it lacks a permission; the
+/// organisation does not take tokens of its kind or lifetime, or has not approved the app; the account, the
+/// app's installation or the repository was shut.
+const NOT_FOR_THIS_TOKEN: [&str; 5] = [
+    "resource not accessible by",
+    "forbids access via",
+    "oauth app access restrictions",
+    "suspended",
+    "repository access blocked",
+];
+/// Most characters of a refusal that the log is told.
+const TOLD_CHARS_MAX: usize = 200;
 
 /// `reply`, if it is an answer and no refusal.
 pub(super) fn or_error(reply: Reply) -> Result<Reply, ForgeError> {
@@ -22,6 +36,24 @@ pub(super) fn or_error(reply: Reply) -> Result<Reply, ForgeError> {
                 number(&reply, "retry-after").map(|secs| Duration::from_secs(secs).min(LONGEST));
             Err(ForgeError::Unavailable { retry_after, cause: format!("it answered {status}") })
         }
+    }
+}
+
+/// What GitHub answered when it was asked for a repository; `None`: it is not there, or not for
+/// this token. For that, a 403 has to be one that is known to mean it: the person may well have a
+/// role, and whoever is told "not there" makes something new in its place.
+pub(super) fn or_none(reply: Reply) -> Result<Option<Reply>, ForgeError> {
+    match reply.status {
+        // 404: not there, or not for this token; 451: taken down.
+        404 | 410 | 451 => Ok(None),
+        403 | 429 => match refusal(&reply) {
+            ForgeError::Refused(_) if told_by(&reply).is_some_and(|told| is_about_the_token(&told)) => {
+                Ok(None)
+            }
+            ForgeError::Refused(_) => Err(unknown(&reply)),
+            known => Err(known),
+        },
+        _ => or_error(reply).map(Some),
     }
 }
 
@@ -66,8 +98,32 @@ fn limit(reply: &Reply) -> Option<Duration> {
         return Some(number("x-ratelimit-reset").map_or(SOME_TIME, until));
     }
     let told = String::from_utf8_lossy(reply.body()).to_ascii_lowercase();
-    let too_many = reply.status == 429 || told.contains("rate limit") || told.contains("abuse detection");
+    // The last one after several bad tokens, and to good ones as well.
+    let signs = ["rate limit", "abuse detection", "number of login attempts exceeded"];
+    let too_many = reply.status == 429 || signs.iter().any(|sign| told.contains(sign));
     too_many.then_some(SOME_TIME)
+}
+
+fn is_about_the_token(told: &str) -> bool {
+    let told = told.to_ascii_lowercase();
+    NOT_FOR_THIS_TOKEN.iter().any(|sign| told.contains(sign))
+}
+
+/// A refusal that may mean anything.
+fn unknown(reply: &Reply) -> ForgeError {
+    let told = told_by(reply).unwrap_or_default();
+    let told: String = told.chars().filter(|letter| !letter.is_control()).take(TOLD_CHARS_MAX).collect();
+    let cause = format!("it answered {} and said `{told}`", reply.status);
+    ForgeError::Unavailable { retry_after: None, cause }
+}
+
+/// What GitHub says in its answer, for people.
+fn told_by(reply: &Reply) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Body {
+        message: String,
+    }
+    serde_json::from_slice::<Body>(reply.body()).ok().map(|body| body.message)
 }
 
 fn number(reply: &Reply, header: &str) -> Option<u64> {

@@ -43,6 +43,8 @@ pub(crate) enum Mood {
     Slowed,
     /// 403 with the header of SAML single sign-on.
     SingleSignOn,
+    /// 403 with these words and nothing else.
+    Refusing(&'static str),
     /// As it should, after two seconds.
     Slow,
     /// More than anybody would read.
@@ -427,6 +429,7 @@ fn in_mood(own: &str, mood: Mood) -> Reply {
             headers: vec![("Retry-After", "17".to_owned())],
             ..reply(403, &json!({"message": "You have exceeded a secondary rate limit"}))
         },
+        Mood::Refusing(words) => reply(403, &json!({ "message": words })),
         _ => Reply {
             headers: vec![(
                 "X-GitHub-SSO",
