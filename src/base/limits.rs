@@ -18,5 +18,8 @@ pub const PASSWORD_CHARS_MIN: usize = 8;
 pub const API_KEY_LIST_MAX: usize = 100;
 /// Longest label of an API key, in characters.
 pub const API_KEY_NAME_CHARS_MAX: usize = 100;
-/// Most living API keys of one user.
+/// Most living API keys of one user, and the number of all from which on those that ended
+/// go, the oldest first.
 pub const API_KEYS_PER_USER: usize = 1_000;
+/// How many of a user's API keys that have ended stay at least.
+pub const ENDED_API_KEYS_KEPT: usize = 100;

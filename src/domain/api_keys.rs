@@ -8,11 +8,11 @@ use super::roles::{Reach, Standing};
 use super::vaults::{reachable, rfc_3339};
 use super::{Actor, Error, Result, Services};
 use crate::base::ids::{ApiKeyId, UserId};
-use crate::base::limits::{API_KEY_LIST_MAX, API_KEY_NAME_CHARS_MAX, API_KEYS_PER_USER};
+use crate::base::limits::{API_KEY_LIST_MAX, API_KEY_NAME_CHARS_MAX, API_KEYS_PER_USER, ENDED_API_KEYS_KEPT};
 use crate::base::{EnvironmentName, RepoName, Scope, Scopes, SecretText, Timestamp};
 use crate::crypto::token;
 use crate::store::records::{Action, ApiKey, ApiKeyUsage, KeyEnvironment, KeyRepository, User, Vault};
-use crate::store::tables::{API_KEY_TOKENS, API_KEYS, API_KEYS_BY_USER};
+use crate::store::tables::{API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER};
 use crate::store::{Batch, Span, StoreError, View};
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -159,7 +159,7 @@ impl Services {
             .await
     }
 
-    /// The actor's keys, newest first, revoked ones included.
+    /// The actor's keys, newest first; of those that have ended the latest.
     ///
     /// # Errors
     /// If the store fails.
@@ -408,11 +408,7 @@ fn mint(
     environments: Option<Vec<KeyEnvironment>>,
     now: Timestamp,
 ) -> Result<MintedApiKey> {
-    if key_ids(view, user)?.len() >= API_KEYS_PER_USER {
-        return Err(Error::conflict(format!(
-            "an account holds {API_KEYS_PER_USER} API keys at most; delete one before making another"
-        )));
-    }
+    make_room(view, batch, user, now)?;
     let label = wanted.label.as_str();
     let token = token::new_api_key(label);
     let bound = |vault: Vault| KeyRepository { vault: vault.id, name: vault.repo };
@@ -435,6 +431,47 @@ fn mint(
     batch.put(&API_KEY_TOKENS, key.token, &key.id)?;
     batch.index(&API_KEYS_BY_USER, (user, key.id));
     Ok(MintedApiKey { token, key: summary(&key, ApiKeyUsage::default()) })
+}
+
+/// Refuses one living key too many, and drops the keys that ended longest ago when there are
+/// many: nobody can take them away, and the audit log still tells of them.
+fn make_room(view: View<'_>, batch: &mut Batch<'_>, user: UserId, now: Timestamp) -> Result<()> {
+    let ids = key_ids(view, user)?;
+    if ids.len() < API_KEYS_PER_USER {
+        return Ok(());
+    }
+    let (mut living, mut ended) = (0, Vec::new());
+    for id in ids {
+        let Some(key) = view.find(&API_KEYS, id)? else { continue };
+        match ended_at(&key, now) {
+            Some(end) => ended.push((end, key)),
+            None => living += 1,
+        }
+    }
+    if living >= API_KEYS_PER_USER {
+        return Err(Error::conflict(format!(
+            "an account holds {API_KEYS_PER_USER} living API keys at most; delete one before making another"
+        )));
+    }
+    ended.sort_by_key(|(end, _)| std::cmp::Reverse(*end));
+    for (_, key) in ended.iter().skip(ENDED_API_KEYS_KEPT) {
+        batch.delete(&API_KEY_TOKENS, key.token);
+        forget_key(batch, user, key.id);
+    }
+    Ok(())
+}
+
+/// When the key ended, if it has.
+fn ended_at(key: &ApiKey, now: Timestamp) -> Option<Timestamp> {
+    let expired = key.expires_at.filter(|end| *end <= now);
+    [key.revoked_at, expired].into_iter().flatten().min()
+}
+
+/// Deletes what is kept of a key but its token.
+pub(super) fn forget_key(batch: &mut Batch<'_>, user: UserId, id: ApiKeyId) {
+    batch.delete(&API_KEYS, id);
+    batch.delete(&API_KEY_USAGE, id);
+    batch.unindex(&API_KEYS_BY_USER, (user, id));
 }
 
 /// Ids of a user's keys, newest first.

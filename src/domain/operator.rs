@@ -10,8 +10,7 @@ use crate::base::ids::UserId;
 use crate::base::{AccountName, RepoName, Role, SecretText};
 use crate::store::records::{Account, Action, Grant, Source, User};
 use crate::store::tables::{
-    API_KEY_TOKENS, API_KEY_USAGE, API_KEYS, API_KEYS_BY_USER, GRANTS, GRANTS_BY_USER, Lookup, USER_NAMES,
-    USERS, VAULTS, VAULTS_BY_OWNER,
+    API_KEY_TOKENS, API_KEYS, GRANTS, GRANTS_BY_USER, Lookup, USER_NAMES, USERS, VAULTS, VAULTS_BY_OWNER,
 };
 use crate::store::{Batch, Span, StoreError, View};
 use serde::{Deserialize, Serialize};
@@ -347,9 +346,7 @@ fn delete_keys(view: View<'_>, batch: &mut Batch<'_>, user: UserId) -> Result<()
         if let Some(key) = view.find(&API_KEYS, id)? {
             batch.delete(&API_KEY_TOKENS, key.token);
         }
-        batch.delete(&API_KEYS, id);
-        batch.delete(&API_KEY_USAGE, id);
-        batch.unindex(&API_KEYS_BY_USER, (user, id));
+        super::api_keys::forget_key(batch, user, id);
     }
     Ok(())
 }

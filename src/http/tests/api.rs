@@ -2,6 +2,9 @@
 //! tested where they are; here it matters that requests reach them whole.
 
 use super::*;
+use crate::base::limits::{API_KEYS_PER_USER, ENDED_API_KEYS_KEPT};
+use crate::base::{Clock, Timestamp};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Server {
     /// `verb path` by Alice, with `headers` and perhaps a body.
@@ -256,6 +259,60 @@ async fn api_keys_are_minted_shown_and_revoked() {
         let (status, refused) = server.data("POST /v1/api-keys", Some(wanted)).await;
         assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!(field)), "{refused}");
     }
+}
+
+/// A clock that the test sets.
+struct SetClock(AtomicU64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        // Every question is a millisecond later than the one before.
+        Timestamp::from_millis(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn api_keys_that_have_ended_make_room_for_new_ones() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let clock = Arc::new(SetClock(AtomicU64::new(1_800_000_000_000)));
+    let two_days_later = || clock.0.fetch_add(2 * DAY.as_millis() as u64, Ordering::Relaxed);
+    let services = Services::in_memory_at(clock.clone());
+    let server = Server::of(front_of(HttpSettings::new("https://keyway.example"), services.clone())).await;
+    let alice = AccountName::parse("alice").unwrap();
+    let fill = async |number: usize| {
+        let mut tokens = Vec::new();
+        for _ in 0..number {
+            let unlimited = NewApiKey::unlimited("short", Scope::ALL.into_iter().collect());
+            let short = NewApiKey { expires_at: Some(clock.now().plus(DAY)), ..unlimited };
+            tokens.push(super::mint(&services, &alice, short).await);
+        }
+        tokens
+    };
+    let mint = async || {
+        let wish = json!({"name": "ci", "environment": "live", "scopes": ["read:secrets"]});
+        server.data("POST /v1/api-keys", Some(wish)).await
+    };
+    let listed = async || server.data("GET /v1/api-keys", None).await.1["keys"].as_array().unwrap().len();
+    let detail = async |token: &str| {
+        let refusal = server.ask_as(token, "GET /v1/users/me", "").await;
+        assert_eq!(refusal.status(), 401);
+        refusal.json()["detail"].as_str().unwrap().to_owned()
+    };
+    // Two were minted with the server.
+    let short = fill(API_KEYS_PER_USER - 2).await;
+    let (status, problem) = mint().await;
+    assert_eq!(status, 409, "{problem}");
+    two_days_later();
+    let (status, problem) = mint().await;
+    assert_eq!(status, 201, "{problem}");
+    assert_eq!(listed().await, 2 + 1 + ENDED_API_KEYS_KEPT);
+    assert!(detail(short.last().unwrap()).await.contains("has expired"), "it ended last");
+    assert!(detail(&short[0]).await.contains("is not valid"), "it is gone, and not known any more");
+    // Whoever makes few keys keeps all of them.
+    fill(10).await;
+    two_days_later();
+    assert_eq!(mint().await.0, 201);
+    assert_eq!(listed().await, 2 + 2 + ENDED_API_KEYS_KEPT + 10);
 }
 
 #[tokio::test]
