@@ -18,10 +18,10 @@ pub(super) fn user(command: args::User) -> Result<(), Failure> {
         }
         args::User::List(list) => act(&list.place, Request::ListAccounts, list.json),
         args::User::Disable(user) => {
-            act(&user.place, Request::SetDisabled { name: user.name, disabled: true }, false)
+            act(&user.place, Request::SetDisabled { person: user.person, disabled: true }, false)
         }
         args::User::Enable(user) => {
-            act(&user.place, Request::SetDisabled { name: user.name, disabled: false }, false)
+            act(&user.place, Request::SetDisabled { person: user.person, disabled: false }, false)
         }
         args::User::Passwd(user) => {
             look(&user.place)?;

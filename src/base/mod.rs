@@ -25,7 +25,7 @@ pub mod secret;
 pub use agent::{Agent, Platform};
 pub use aside::Aside;
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use names::{AccountName, EnvironmentName, NameError, OwnerName, RepoName, SecretName};
+pub use names::{AccountName, EnvironmentName, ForgeLogin, NameError, OwnerName, RepoName, SecretName};
 pub use page::{Page, Paged};
 pub use quota::Quota;
 pub use role::Role;

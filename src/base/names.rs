@@ -75,6 +75,10 @@ names! {
     AccountName, is_account,
         "must be 1 to 39 lower-case letters, digits or hyphens and start with a letter or digit",
         "^[a-z0-9][a-z0-9-]{0,38}$", "alice";
+    /// A login at a forge. What it looks like is the forge's to say; those that a company
+    /// manages have an underscore.
+    ForgeLogin, is_login, "must be 1 to 100 letters, digits, hyphens or underscores",
+        "^[A-Za-z0-9_-]{1,100}$", "octocat_acme";
 }
 
 impl SecretName {
@@ -208,6 +212,11 @@ fn is_account(text: &[u8]) -> bool {
     is_owner(text) && !text.iter().any(u8::is_ascii_uppercase)
 }
 
+fn is_login(text: &[u8]) -> bool {
+    (1..=100).contains(&text.len())
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,5 +266,11 @@ mod tests {
         assert!(AccountName::parse("alice-2").is_ok());
         assert!(AccountName::parse("Alice").is_err());
         assert!(AccountName::parse("-alice").is_err());
+        for good in ["Alice", "octocat_acme", "ends-", &"x".repeat(100)] {
+            assert!(ForgeLogin::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a:b", "ä", &"x".repeat(101)] {
+            assert!(ForgeLogin::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::base::secret::exposed;
 use crate::base::{AccountName, EnvironmentName, RepoName, Role, Scopes, SecretText, SystemClock};
 use crate::base::{Clock, Timestamp};
 use crate::domain::api_keys::{Label, NewApiKey};
-use crate::domain::operator::{AccountSummary, RepoRole};
+use crate::domain::operator::{AccountSummary, Person, RepoRole};
 use crate::domain::upkeep::Pace;
 use crate::domain::{Error, ErrorKind, Services};
 use ipnet::IpNet;
@@ -33,10 +33,10 @@ pub enum Request {
     },
     /// List the accounts.
     ListAccounts,
-    /// Disable or enable an account.
+    /// Disable or enable somebody.
     SetDisabled {
-        /// The login.
-        name: AccountName,
+        /// Whom.
+        person: Person,
         /// Which of the two.
         disabled: bool,
     },
@@ -153,9 +153,9 @@ pub async fn execute(services: &Services, request: Request, pace: Pace) -> Resul
             done(format!("added account `{name}`"))
         }
         Request::ListAccounts => Ok(Reply::Accounts(services.accounts().await?)),
-        Request::SetDisabled { name, disabled } => {
-            services.set_account_disabled(name.clone(), disabled).await?;
-            done(format!("account `{name}` is {}", if disabled { "disabled" } else { "enabled" }))
+        Request::SetDisabled { person, disabled } => {
+            services.set_disabled(person.clone(), disabled).await?;
+            done(format!("account `{person}` is {}", if disabled { "disabled" } else { "enabled" }))
         }
         Request::SetPassword { name, password } => {
             services.set_account_password(name.clone(), password.0).await?;

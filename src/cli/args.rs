@@ -10,7 +10,7 @@ use super::{audit, values};
 use crate::{
     base::{AccountName, EnvironmentName, RepoName, Role, Scopes, Timestamp},
     config::Overrides,
-    domain::audit_log::Head,
+    domain::{audit_log::Head, operator::Person},
 };
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
@@ -184,9 +184,9 @@ pub struct UserList {
 /// An account that exists.
 #[derive(Args, Debug)]
 pub struct UserName {
-    /// Name of the account.
-    #[arg(value_name = "NAME", value_parser = values::account)]
-    pub name: AccountName,
+    /// Name of the account, or `github:LOGIN` for somebody of GitHub who has been here.
+    #[arg(value_name = "NAME", value_parser = values::person)]
+    pub person: Person,
     #[command(flatten)]
     pub place: Place,
 }

@@ -35,6 +35,8 @@ fn every_form_of_the_contract_is_read() {
         "user list --json",
         "user disable alice",
         "user enable alice",
+        "user disable github:octocat_acme",
+        "user enable github:octocat_acme",
         "user passwd alice --password-stdin",
         "user delete alice --transfer bob --data-dir /d",
         "repo grant acme/app alice write",

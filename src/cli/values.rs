@@ -3,14 +3,25 @@
 
 use super::args::KeyPlace;
 use crate::{
-    base::{AccountName, EnvironmentName, RepoName, Role, Scope, Scopes, duration, limits},
+    base::{AccountName, EnvironmentName, ForgeLogin, RepoName, Role, Scope, Scopes, duration, limits},
     config,
+    domain::operator::Person,
 };
 use ipnet::IpNet;
 use std::{net::SocketAddr, time::Duration};
 
 pub(super) fn account(text: &str) -> Result<AccountName, String> {
     AccountName::parse(text).map_err(|error| error.to_string())
+}
+
+/// An account, or somebody of the forge.
+pub(super) fn person(text: &str) -> Result<Person, String> {
+    match text.strip_prefix("github:") {
+        Some(login) => ForgeLogin::parse(login).map(Person::OfTheForge).map_err(|error| error.to_string()),
+        None => AccountName::parse(text)
+            .map(Person::Named)
+            .map_err(|error| format!("{error}; somebody of GitHub is `github:LOGIN`")),
+    }
 }
 
 pub(super) fn repository(text: &str) -> Result<RepoName, String> {

@@ -7,13 +7,14 @@ use super::api_keys::{MintedApiKey, NewApiKey};
 use super::integrations::forget_connections;
 use super::{Error, ErrorKind, Result, Services};
 use crate::base::ids::UserId;
-use crate::base::{AccountName, RepoName, Role, SecretText};
+use crate::base::{AccountName, ForgeLogin, RepoName, Role, SecretText};
 use crate::store::records::{Account, Action, Grant, Source, User};
 use crate::store::tables::{
     API_KEY_TOKENS, API_KEYS, GRANTS, GRANTS_BY_USER, Lookup, USER_NAMES, USERS, VAULTS, VAULTS_BY_OWNER,
 };
 use crate::store::{Batch, Span, StoreError, View};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::ControlFlow;
 
 /// An account as the operator sees it.
@@ -44,6 +45,30 @@ pub struct RepoRole {
     pub role: Role,
     /// Whether the repository has a vault.
     pub has_vault: bool,
+}
+
+/// Whom the operator means.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Person {
+    /// The account of that name; if there is none, the forge's user who was last seen under it.
+    Named(AccountName),
+    /// The forge's user who was last seen under that login.
+    OfTheForge(ForgeLogin),
+}
+
+impl From<AccountName> for Person {
+    fn from(name: AccountName) -> Self {
+        Self::Named(name)
+    }
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => name.fmt(f),
+            Self::OfTheForge(login) => write!(f, "github:{login}"),
+        }
+    }
 }
 
 impl Services {
@@ -103,15 +128,14 @@ impl Services {
         Ok(accounts)
     }
 
-    /// Disables or enables an account, or a user of the forge whom no account shares the
-    /// name with; a disabled one's sessions end and its other credentials are refused at
-    /// once.
+    /// Disables or enables an account or a user of the forge; a disabled one's sessions end
+    /// and its other credentials are refused at once.
     ///
     /// # Errors
     /// Not found.
-    pub async fn set_account_disabled(&self, name: AccountName, disabled: bool) -> Result<()> {
+    pub async fn set_disabled(&self, person: impl Into<Person>, disabled: bool) -> Result<()> {
         let action = if disabled { Action::UserDisabled } else { Action::UserEnabled };
-        self.change_user(find_user, name, action, move |user| user.disabled = disabled).await
+        self.change_user(person.into(), find_person, action, move |user| user.disabled = disabled).await
     }
 
     /// Gives an account a new password and ends its sessions.
@@ -120,7 +144,7 @@ impl Services {
     /// Not found, invalid for a password that is none.
     pub async fn set_account_password(&self, name: AccountName, password: SecretText) -> Result<()> {
         let hash = self.hash_password(password).await?;
-        self.change_user(find_account, name, Action::UserPasswordChanged, move |user| {
+        self.change_user(name, find_account, Action::UserPasswordChanged, move |user| {
             if let Account::Local { password, .. } = &mut user.account {
                 *password = Some(hash);
             }
@@ -263,23 +287,23 @@ impl Services {
             .await
     }
 
-    async fn change_user(
+    async fn change_user<P: fmt::Display + Send + 'static>(
         &self,
-        find: fn(View<'_>, &AccountName) -> Result<User>,
-        name: AccountName,
+        person: P,
+        find: fn(View<'_>, &P) -> Result<User>,
         action: Action,
         change: impl FnOnce(&mut User) + Send + 'static,
     ) -> Result<()> {
         let services = self.clone();
         self.store()
             .write(move |view, batch| {
-                let mut user = find(view, &name)?;
+                let mut user = find(view, &person)?;
                 change(&mut user);
                 batch.put(&USERS, user.id, &user)?;
                 if action != Action::UserEnabled {
                     super::sessions::end_all(view, batch, user.id)?;
                 }
-                batch.audit(operator_entry(services.now(), action).regarding(name.to_string()));
+                batch.audit(operator_entry(services.now(), action).regarding(person.to_string()));
                 Ok(())
             })
             .await
@@ -299,23 +323,35 @@ fn find_account(view: View<'_>, name: &AccountName) -> Result<User> {
     })
 }
 
-/// The account of that name, else the forge's user who was last seen under it.
-fn find_user(view: View<'_>, name: &AccountName) -> Result<User> {
-    let account = match find_account(view, name) {
-        Err(error) if error.kind == ErrorKind::NotFound => error,
-        found => return found,
-    };
+fn find_person(view: View<'_>, person: &Person) -> Result<User> {
+    match person {
+        Person::Named(name) => match find_account(view, name) {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                find_of_the_forge(view, name.as_str())?.ok_or(error)
+            }
+            found => found,
+        },
+        Person::OfTheForge(login) => find_of_the_forge(view, login.as_str())?.ok_or_else(|| {
+            Error::not_found(format!(
+                "nobody with the login `{login}` at the forge has done anything here yet"
+            ))
+        }),
+    }
+}
+
+/// The forge's user who was last seen under `login`.
+fn find_of_the_forge(view: View<'_>, login: &str) -> Result<Option<User>> {
     // Logins are taken over by others; the one who came last is the one meant.
     let mut found: Option<User> = None;
     view.scan(&USERS, &Span::all(), |_, user| {
         let is_meant = matches!(&user.account,
-            Account::GitHub { login, .. } if login.eq_ignore_ascii_case(name.as_str()));
+            Account::GitHub { login: known, .. } if known.eq_ignore_ascii_case(login));
         if is_meant && found.as_ref().is_none_or(|other| other.created_at < user.created_at) {
             found = Some(user);
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    found.ok_or(account)
+    Ok(found)
 }
 
 fn transfer_vaults(view: View<'_>, batch: &mut Batch<'_>, from: &User, heir: Option<&User>) -> Result<()> {

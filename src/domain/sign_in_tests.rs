@@ -80,7 +80,7 @@ fn key() -> NewApiKey {
 #[tokio::test]
 async fn every_try_costs_one_hash_whoever_is_named() {
     let world = World::new().await;
-    world.services.set_account_disabled(alice(), true).await.unwrap();
+    world.services.set_disabled(alice(), true).await.unwrap();
     world.services.add_account(AccountName::parse("bob").unwrap(), false, None).await.unwrap();
     let count = || world.services.0.passwords.checked.load(Ordering::Relaxed);
     // Disabled; without a password; nobody; names that nobody can have.
@@ -89,7 +89,7 @@ async fn every_try_costs_one_hash_whoever_is_named() {
         assert_eq!(world.try_sign_in(name, PASSWORD).await.err(), Some(ErrorKind::Unauthorized));
         assert_eq!(count() - before, 1, "{name}");
     }
-    world.services.set_account_disabled(alice(), false).await.unwrap();
+    world.services.set_disabled(alice(), false).await.unwrap();
     for password in ["wrong", PASSWORD] {
         let before = count();
         let _ = world.try_sign_in("alice", password).await;

@@ -230,6 +230,34 @@ fn a_github_user_can_be_disabled_too() {
 }
 
 #[test]
+fn a_github_user_is_told_from_an_account_of_that_name_and_may_have_an_underscore() {
+    let github = acme();
+    github.user("octocat_acme", 21);
+    github.token("ghp_managed", "octocat_acme");
+    github.set_role(7, "octocat_acme", Some("admin"));
+    let appliance = appliance(&github, &[]);
+    let namesake = appliance.account("alice");
+    appliance.client("ghp_managed").create_vault("acme/app");
+    appliance.client("ghp_alice").push("acme/app", "local", &json!({"KEY": "value"})).ok();
+    let user = |verb: &str, name: &str| appliance.cli(&["user", verb, name]);
+    let status = |token: &str| appliance.client(token).get("/v1/users/me").status;
+
+    user("disable", "github:Octocat_Acme").done();
+    assert_eq!((status("ghp_managed"), status("ghp_alice")), (401, 200));
+    user("enable", "github:octocat_acme").done();
+    assert_eq!(status("ghp_managed"), 200);
+
+    user("disable", "github:alice").done();
+    assert_eq!((status("ghp_alice"), status(namesake.token())), (401, 200));
+    user("disable", "alice").done();
+    user("enable", "github:alice").done();
+    assert_eq!((status("ghp_alice"), status(namesake.token())), (200, 401));
+
+    assert!(user("disable", "github:nobody").refused(1).contains("`nobody`"));
+    assert!(user("disable", "octocat_acme").refused(1).contains("`github:LOGIN`"));
+}
+
+#[test]
 fn disabling_somebody_takes_back_the_code_their_site_has_not_fetched() {
     let github = acme();
     let appliance = appliance(&github, &[SITE]);

@@ -217,7 +217,7 @@ async fn worthless(world: &World) -> Vec<(&'static str, Option<String>)> {
     all.push(("forged", Some(format!("{head}.{}", "A".repeat(43)))));
     let erin = world.account("erin").await;
     all.push(("disabled", Some(world.mint(&erin, unlimited()).await)));
-    world.services.set_account_disabled(erin, true).await.unwrap();
+    world.services.set_disabled(erin, true).await.unwrap();
     all
 }
 
