@@ -1,5 +1,10 @@
 //! Reading bodies: bounded in size, in time and, all together, in memory.
 //!
+//! Memory is shared by those who have sent something for it: a small body costs no more
+//! than the request it came with and takes no share, and a large one takes its share
+//! when it turns out to be large, not when it is announced. Strangers have a share of
+//! their own, so that nothing they send keeps out whoever showed a credential.
+//!
 //! Whoever sends a body that is refused often still sends, and looks for the answer
 //! only afterwards. Closing the socket on them would destroy the answer on its way,
 //! so what is left is read and thrown away within limits (RFC 9112 §9.6).
@@ -18,6 +23,9 @@ use zeroize::zeroize_bytes;
 
 /// The unit in which body memory is handed out, in bytes.
 pub(super) const MEMORY_UNIT: usize = 1 << 10;
+/// Bodies up to this size take no share of body memory, in bytes: signing in, a page's
+/// form, a secret of the usual length.
+const SMALL_BYTES: usize = 8 << 10;
 /// How much of a refused body is read to let the client come to the answer.
 const DRAIN_BYTES_MAX: u64 = 16 << 20;
 /// And for how long.
@@ -27,7 +35,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct ReadBody {
     bytes: Wiped,
-    _share: Option<OwnedSemaphorePermit>,
+    share: Option<OwnedSemaphorePermit>,
 }
 
 /// Bytes that are wiped when dropped, all at once: byte by byte, as `Zeroizing` does it for a
@@ -47,10 +55,12 @@ impl ReadBody {
     }
 }
 
-/// Reads the whole body. An empty one is fine whatever its type is said to be.
+/// Reads the whole body of somebody `known` or of a stranger. An empty one is fine
+/// whatever its type is said to be.
 pub(super) async fn read(
     front: &Front,
     rule: BodyRule,
+    known: bool,
     headers: &HeaderMap,
     body: &mut Incoming,
 ) -> Result<ReadBody, Problem> {
@@ -72,34 +82,36 @@ pub(super) async fn read(
     }
     let deadline = Instant::now() + front.settings.timeouts.body;
     let size = announced.unwrap_or(limit);
-    let share = timeout_at(deadline, front.body_memory(size)).await.map_err(|_| busy())??;
-    let bytes = timeout_at(deadline, collect(body, announced.unwrap_or_default(), limit, &kind));
-    let bytes = bytes.await.map_err(|_| {
-        Problem::bad_request("the body did not arrive in time; send the request again").close()
-    })??;
-    Ok(ReadBody { bytes, _share: Some(share) })
-}
-
-async fn collect(
-    body: &mut Incoming,
-    expected: usize,
-    limit: usize,
-    kind: &Result<(), Refusal>,
-) -> Result<Wiped, Problem> {
-    let mut bytes = Wiped(Vec::with_capacity(expected));
-    while let Some(frame) = body.frame().await {
+    let mut read = ReadBody::default();
+    loop {
+        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| late())?;
+        let Some(frame) = frame else { return Ok(read) };
         let frame = frame.map_err(|_| Problem::bad_request("the body did not arrive whole").close())?;
-        let Some(data) = frame.data_ref() else { continue };
-        if data.is_empty() {
-            continue;
-        }
+        let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) else { continue };
         kind.as_ref().map_err(Refusal::problem)?;
-        if data.len() > limit - bytes.0.len() {
+        if data.len() > limit - read.bytes.0.len() {
             return Err(too_large(limit));
         }
-        bytes.0.extend_from_slice(data);
+        if read.bytes.0.len() + data.len() > SMALL_BYTES && read.share.is_none() {
+            let share = timeout_at(deadline, front.body_memory(size, known)).await;
+            read.share = Some(share.map_err(|_| busy())??);
+        }
+        read.take(data, announced, limit);
     }
-    Ok(bytes)
+}
+
+impl ReadBody {
+    /// Adds what has arrived. What is moved to a larger place is wiped in the old one.
+    fn take(&mut self, data: &[u8], announced: Option<usize>, limit: usize) {
+        let needed = self.bytes.0.len() + data.len();
+        if needed > self.bytes.0.capacity() {
+            let room = announced.filter(|_| self.share.is_some()).unwrap_or(needed * 2).min(limit);
+            let mut larger = Wiped(Vec::with_capacity(room.max(needed)));
+            larger.0.extend_from_slice(&self.bytes.0);
+            self.bytes = larger;
+        }
+        self.bytes.0.extend_from_slice(data);
+    }
 }
 
 /// Why a body cannot be read, should there turn out to be one.
@@ -132,6 +144,10 @@ fn check_kind(rule: BodyRule, headers: &HeaderMap) -> Result<(), Refusal> {
 
 fn too_large(limit: usize) -> Problem {
     Problem::new(ProblemKind::PayloadTooLarge, format!("the body is larger than {limit} bytes"))
+}
+
+fn late() -> Problem {
+    Problem::bad_request("the body did not arrive in time; send the request again").close()
 }
 
 fn busy() -> Problem {

@@ -38,6 +38,10 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 const HEADERS_MAX: usize = 100;
 /// Requests under way at once on one connection.
 const STREAMS_MAX: u32 = 100;
+/// What a peer may send on one request, and on all of one connection, before we have
+/// taken it, in bytes: held in memory even where nobody reads it yet.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 128 << 10;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long, at the end of the day, a connection may still come up with its first request.
@@ -72,6 +76,8 @@ pub(super) fn protocols(front: &Front) -> Protocols {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         // Resets are cheap to send and dear to serve (CVE-2023-44487).
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)

@@ -17,6 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Memory for the large bodies of all who have shown no credential, in bytes. They have
+/// few of them: events of a forge.
+const BODY_MEMORY_OF_STRANGERS: usize = 8 << 20;
+
 /// The front of the house: made once, shared by all connections.
 pub struct Front {
     pub(super) settings: HttpSettings,
@@ -32,6 +36,7 @@ pub struct Front {
     /// The page of numbers, for whoever asks at the door for it.
     pub(super) meters: Meters,
     body_memory: Arc<Semaphore>,
+    body_memory_of_strangers: Arc<Semaphore>,
     /// Where large bodies are read.
     pub(super) aside: Aside,
     tables: Vec<&'static [Route]>,
@@ -62,6 +67,7 @@ impl Front {
         requests.show(&meters);
         let largest = settings.body_limit_bytes.max(settings.push_body_limit_bytes);
         let memory = settings.body_memory_bytes.max(largest).div_ceil(MEMORY_UNIT);
+        let of_strangers = settings.body_limit_bytes.max(BODY_MEMORY_OF_STRANGERS).div_ceil(MEMORY_UNIT);
         Ok(Self {
             table: Table::new(routes)?,
             limits: settings.rate_limits.as_ref().map(Limits::new),
@@ -73,6 +79,7 @@ impl Front {
             description: OnceLock::new(),
             aside: Aside::new(usize::MAX),
             body_memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
+            body_memory_of_strangers: Arc::new(Semaphore::new(of_strangers)),
             settings,
             services,
             clock,
@@ -87,9 +94,15 @@ impl Front {
         })
     }
 
-    /// Waits for the right to hold a body of `size_bytes` in memory.
-    pub(super) async fn body_memory(&self, size_bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    /// Waits for the right to hold a body of `size_bytes` in memory, of somebody `known` or
+    /// of a stranger.
+    pub(super) async fn body_memory(
+        &self,
+        size_bytes: usize,
+        known: bool,
+    ) -> Result<OwnedSemaphorePermit, Problem> {
+        let memory = if known { &self.body_memory } else { &self.body_memory_of_strangers };
         let units = u32::try_from(size_bytes.div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX);
-        Arc::clone(&self.body_memory).acquire_many_owned(units).await.map_err(Problem::internal)
+        Arc::clone(memory).acquire_many_owned(units).await.map_err(Problem::internal)
     }
 }

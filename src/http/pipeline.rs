@@ -118,7 +118,7 @@ impl<'a> Visit<'a> {
         self.route = Some(route);
         let caller = self.admit(route, &head.headers).await?;
         let body = if route.verb.mutates() {
-            self.read_body(route, &head.headers).await?
+            self.read_body(route, matches!(caller, Caller::Known(_)), &head.headers).await?
         } else {
             ReadBody::default()
         };
@@ -233,9 +233,14 @@ impl<'a> Visit<'a> {
         self.standing.as_ref().map_or(Ok(()), Standing::verdict)
     }
 
-    async fn read_body(&mut self, route: &Route, headers: &HeaderMap) -> Result<ReadBody, Problem> {
+    async fn read_body(
+        &mut self,
+        route: &Route,
+        known: bool,
+        headers: &HeaderMap,
+    ) -> Result<ReadBody, Problem> {
         let Some(body) = &mut self.body else { return Ok(ReadBody::default()) };
-        let read = body::read(self.front, route.body, headers, body).await?;
+        let read = body::read(self.front, route.body, known, headers, body).await?;
         self.body = None;
         Ok(read)
     }

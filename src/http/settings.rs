@@ -23,7 +23,8 @@ pub struct HttpSettings {
     pub body_limit_bytes: usize,
     /// Largest body of a push, in bytes.
     pub push_body_limit_bytes: usize,
-    /// All bodies held in memory at once, in bytes; further ones wait for their turn.
+    /// All large bodies of known callers held in memory at once, in bytes; further ones
+    /// wait for their turn.
     pub body_memory_bytes: usize,
     /// How long things may take.
     pub timeouts: Timeouts,

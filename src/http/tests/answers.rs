@@ -133,6 +133,29 @@ async fn a_body_that_is_too_large_is_refused_and_the_answer_arrives() {
 }
 
 #[tokio::test]
+async fn bodies_that_never_come_whole_keep_nobody_out() {
+    let server = Server::start(|settings| settings.body_memory_bytes = 8 << 20).await;
+    let begun = format!("{{\"a\":\"{}", "x".repeat(20_000));
+    let mut stuck = Vec::new();
+    for number in 0..20 {
+        let mut socket = server.connect().await;
+        let sent = if number % 2 == 0 { begun.as_str() } else { "" };
+        let head = "POST /v1/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        let request = format!("{head}Content-Length: 1048576\r\n\r\n{sent}");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        stuck.push(socket);
+    }
+    let large = format!("{begun}\"}}");
+    for _ in 0..3 {
+        assert_eq!(server.post("/v1/echo", "application/json", "{}").await.status(), 200, "small");
+        let known = server.ask_as(&server.everything, "POST /v1/mine", &large).await;
+        assert_eq!(known.status(), 200, "of somebody known");
+    }
+    drop(stuck);
+    assert_eq!(server.post("/v1/echo", "application/json", &large).await.status(), 200, "after them");
+}
+
+#[tokio::test]
 async fn a_client_that_waits_to_be_told_is_not_told_to_send_what_is_refused() {
     let server = Server::start(|settings| settings.body_limit_bytes = 1_000).await;
     let head = |length: usize| {
