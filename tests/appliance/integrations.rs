@@ -408,6 +408,41 @@ fn only_the_owner_uses_a_connection_and_only_writers_synchronise() {
     world.appliance.client(&key).send(&world.request("push", false)).refused(403);
 }
 
+/// A connection reaches every project of its owner's; a key for one repository does not.
+#[test]
+fn a_key_for_one_repository_synchronises_what_is_linked_and_nothing_else() {
+    let world = World::new(Service::vercel());
+    world.push(&json!({ "A": "1" }));
+    let limited = world.appliance.key_for("admin", &["--scopes", "all", "--repo", REPO]);
+    let limited = world.appliance.client(&limited);
+    let connection = format!("/v1/integrations/connections/{}", world.connection);
+    let place = format!("connectionId={}&projectId={PROJECT}", world.connection);
+    let sync = format!("/v1/integrations/vaults/{REPO}/sync");
+    let body = json!({ "connectionId": world.connection, "projectId": PROJECT });
+    for direction in ["push", "pull"] {
+        limited.send(&world.request(direction, true)).refused(403);
+    }
+    for what in ["status", "diff", "preview"] {
+        limited.get(&format!("{sync}/{what}?{place}&direction=pull")).refused(403);
+    }
+    limited.post(&format!("{sync}/link"), &body).refused(403);
+    limited.get(&format!("{connection}/projects")).refused(403);
+    limited.get("/v1/integrations/providers/vercel/all-projects").refused(403);
+    limited.post("/v1/integrations/vercel/connect", &json!({ "token": TOKEN })).refused(403);
+    limited.delete(&connection).refused(403);
+    assert_eq!(world.values(), map(&[]), "nothing was written there");
+
+    world.admin.post(&format!("{sync}/link"), &body).ok();
+    assert_eq!(counts(&limited.send(&world.request("push", false)).ok()), [1, 0, 0, 0]);
+    assert_eq!(counts(&limited.send(&world.request("pull", false)).ok()), [0, 0, 0, 1]);
+    limited.get(&format!("{sync}/status?{place}")).ok();
+    // Another environment is not linked with that place.
+    let elsewhere = json!({
+        "connectionId": world.connection, "projectId": PROJECT, "direction": "push", "keywayEnvironment": "staging",
+    });
+    limited.post(&sync, &elsewhere).refused(403);
+}
+
 #[test]
 fn a_deleted_connection_is_gone_and_its_links_stay_readable() {
     let world = World::new(Service::vercel());

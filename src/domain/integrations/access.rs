@@ -74,3 +74,15 @@ pub(super) fn require_scope(actor: &Actor, scope: Scope) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Refuses an API key that is limited to vaults or environments what reaches the whole of
+/// its owner's accounts at services. What somebody else linked with such an environment it
+/// may synchronise.
+pub(super) fn require_unconfined(actor: &Actor, deed: &str) -> Result<()> {
+    if actor.is_confined() {
+        return Err(Error::forbidden(format!(
+            "this API key is limited to certain repositories or environments and cannot {deed}"
+        )));
+    }
+    Ok(())
+}

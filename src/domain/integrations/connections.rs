@@ -3,7 +3,7 @@
 //! service itself.
 
 use super::IntegrationSummary;
-use super::access::trial;
+use super::access::{require_unconfined, trial};
 use super::failure::explain;
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::{SecretText, Timestamp};
@@ -104,6 +104,7 @@ impl Services {
         token: SecretText,
         team: Option<String>,
     ) -> Result<Connected> {
+        require_unconfined(actor, "connect an account")?;
         let provider = self.integrations().provider(provider)?;
         let profile = provider.profile();
         let session = trial(clean_token(&token)?, clean_team(team)?, self.integration_deadline());
@@ -199,6 +200,7 @@ impl Services {
     /// # Errors
     /// Not found.
     pub async fn delete_connection(&self, actor: &Actor, id: ConnectionId) -> Result<()> {
+        require_unconfined(actor, "forget a connection")?;
         let (actor, now) = (actor.clone(), self.now());
         self.store()
             .write(move |view, batch| {

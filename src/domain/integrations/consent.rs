@@ -4,7 +4,7 @@
 //! somebody could have the account of another connected with their own. Each user has a
 //! few on their way, so that nobody fills the store with what never comes back.
 
-use super::access::{require_scope, trial};
+use super::access::{require_scope, require_unconfined, trial};
 use super::connections::{Connected, NewConnection, gone};
 use super::failure::explain;
 use crate::base::{Scope, SecretText, random};
@@ -68,6 +68,7 @@ impl Services {
     /// an API key that may not connect.
     pub fn way_to_connect(&self, actor: &Actor, provider: &str) -> Result<WayToConnect> {
         require_scope(actor, Scope::WriteSecrets)?;
+        require_unconfined(actor, "connect an account")?;
         let provider = self.integrations().provider(provider)?;
         let profile = provider.profile();
         Ok(WayToConnect {

@@ -1,6 +1,6 @@
 //! The projects that connections lead to.
 
-use super::access::Access;
+use super::access::{Access, require_unconfined};
 use super::connections::{ConnectionSummary, connections_of, summary};
 use crate::base::RepoName;
 use crate::base::ids::ConnectionId;
@@ -74,6 +74,7 @@ impl Services {
         id: ConnectionId,
         repo: Option<&RepoName>,
     ) -> Result<Vec<ProjectSummary>> {
+        require_unconfined(actor, "see the projects of a connection")?;
         let access = self.access(actor, id).await?;
         let mut projects = projects_of(&access).await?;
         sort(&mut projects, repo);
@@ -92,6 +93,7 @@ impl Services {
         repo: Option<&RepoName>,
     ) -> Result<AllProjects> {
         let name = self.integrations().provider(provider)?.profile().name;
+        require_unconfined(actor, "see the projects of connections")?;
         let until = self.integration_deadline();
         let mut connections = self.store().read(|view| connections_of(view, actor.user_id()))?;
         connections.retain(|connection| connection.provider == name);

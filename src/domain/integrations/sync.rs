@@ -1,7 +1,7 @@
 //! Comparing and synchronising an environment with a place at a service: what is asked,
 //! who may ask it, and what is answered. The work is in `push` and `pull`.
 
-use super::access::{Access, require_scope};
+use super::access::{Access, require_scope, require_unconfined};
 use super::plan::{Diff, Direction, Plan};
 use super::sides::VaultSide;
 use crate::base::ids::ConnectionId;
@@ -194,6 +194,9 @@ impl Services {
     ) -> Result<Scene> {
         check_names(wanted)?;
         self.look(actor, repo, |_, access| permitted(&access, wanted, purpose).map(drop)).await?;
+        if purpose == Purpose::Link {
+            require_unconfined(actor, "link an environment")?;
+        }
         let access = self.access(actor, wanted.connection).await?;
         let SyncPlace { project, service, provider_environment, .. } = wanted;
         let found =
@@ -215,7 +218,11 @@ impl Services {
             let info = permitted(&access, wanted, purpose)?;
             let (right, name) = (access.read(info)?, info.name.clone());
             let provider = scene.access.profile().name;
-            VaultSide::load(self, view, access, &right, name, provider, &scene.place)
+            let side = VaultSide::load(self, view, access, &right, name, provider, &scene.place)?;
+            if side.link.is_none() {
+                require_unconfined(actor, "use a place that its environment is not linked with")?;
+            }
+            Ok(side)
         })
         .await
     }

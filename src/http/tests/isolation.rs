@@ -258,7 +258,10 @@ async fn what_is_somebody_else_s_is_as_if_it_were_not_there() {
             let calls = world.calls((call, place, body));
             match kind {
                 // What it may not do at all, it need not ask for by name.
-                None if call == "POST /v1/vaults" && who == "other repository" => {
+                None | Some(Thing)
+                    if who == "other repository"
+                        && (call == "POST /v1/vaults" || call.contains(" /v1/integrations/connections/")) =>
+                {
                     assert_eq!(world.refusal(&calls, Some(&token), who).await, 403, "{who}: {call}");
                 }
                 None | Some(Sync) => {
