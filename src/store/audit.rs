@@ -67,24 +67,18 @@ impl Head {
         Some(Self { sequence, mac })
     }
 
-    /// Where the writer goes on. A head that does not fit the log is no reason to stop
-    /// serving, but what is there must not be overwritten: then the chain goes on behind
-    /// everything, and verifying it finds the place.
+    /// Where the writer goes on. A head that is missing or does not fit the log is no reason
+    /// to stop serving, but what is there must not be overwritten: then the chain goes on
+    /// behind everything and behind a gap, and verifying it finds the place ever after.
     pub(super) fn to_continue(view: View<'_>) -> Result<Self, StoreError> {
         let last = last_number(view)?;
         let head = match read_mark(view, HEAD) {
-            Ok(head) => head.unwrap_or(Self::START),
-            Err(StoreError::Damaged { .. }) => Self::START,
+            Ok(Some(head)) if head.sequence == last => return Ok(head),
+            Ok(Some(head)) => head,
+            Ok(None) | Err(StoreError::Damaged { .. }) => Self { sequence: last + 1, ..Self::START },
             Err(error) => return Err(error),
         };
-        if head.sequence == last {
-            return Ok(head);
-        }
-        tracing::error!(
-            head = head.sequence,
-            last,
-            "the audit log and its head do not fit together; run `keywayd audit verify`"
-        );
+        tracing::error!(last, "the audit log and its end do not fit together; run `keywayd audit verify`");
         Ok(Self { sequence: head.sequence.max(last), mac: head.mac })
     }
 
@@ -94,7 +88,13 @@ impl Head {
 
     /// Writes the head.
     fn save(&self, tables: &Writing<'_>, keyring: &Keyring) -> Result<(), StoreError> {
-        tables.put(META, HEAD, &seal(keyring, META, HEAD, &self.plain()))
+        let (key, value) = self.sealed(keyring);
+        tables.put(META, key, &value)
+    }
+
+    /// The record in `meta` that says that the log ends here.
+    pub(super) fn sealed(&self, keyring: &Keyring) -> (&'static [u8], Vec<u8>) {
+        (HEAD, seal(keyring, META, HEAD, &self.plain()))
     }
 
     /// This place as the base, to be written.

@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
 
     /// Looks whether the log ends where it should.
     fn finish(&self, head: Option<Head>) -> Result<(), AuditFault> {
-        let Some(head) = head.or((self.last.sequence == 0).then_some(Head::START)) else {
+        let Some(head) = head else {
             let problem = "the record of the log's end is missing".to_owned();
             return Err(AuditFault { sequence: None, problem });
         };

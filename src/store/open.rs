@@ -52,8 +52,7 @@ impl Store {
             .map_err(io_failed)?;
         let backend = FileBackend::new(file).map_err(|e| refused(&unfinished, e))?;
         let database = open_backend(&unfinished, backend, cache_bytes)?;
-        initialise(&database, &Keyring::generate().seal(&[master.master(1)]))
-            .map_err(|e| damaged(&unfinished, e))?;
+        initialise(&database, &Keyring::generate(), master).map_err(|e| damaged(&unfinished, e))?;
         drop(database);
         fs::rename(&unfinished, dir.database()).map_err(io_failed)?;
         dir.sync().map_err(|error| OpenStoreError::Io(dir.path().to_owned(), error))?;
@@ -140,7 +139,7 @@ impl Store {
         let path = Path::new("test backend");
         let database = open_backend(path, backend, 1 << 20)?;
         if let Some(keyring) = keyring {
-            initialise(&database, &keyring.seal(&[master.master(1)])).map_err(|e| damaged(path, e))?;
+            initialise(&database, keyring, master).map_err(|e| damaged(path, e))?;
         }
         let (opened, schema) = admit(&database, path, master, steps)?;
         migrate(&database, path, &opened.ring, schema, steps)?;
@@ -206,13 +205,16 @@ pub(super) fn unbroken<T>(
 }
 
 /// Writes what every database has from its first moment.
-fn initialise(database: &Database, keyring: &[u8]) -> Result<(), redb::Error> {
+fn initialise(database: &Database, keyring: &Keyring, master: &MasterSecret) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     {
         let mut meta = transaction.open_table(definition(META))?;
         meta.insert(SCHEMA_KEY, migrate::schema(MIGRATIONS).to_be_bytes().as_slice())?;
-        meta.insert(KEYRING_KEY, keyring)?;
+        meta.insert(KEYRING_KEY, keyring.seal(&[master.master(1)]).as_slice())?;
+        // So that a log without an end is one that somebody took away.
+        let (key, end) = Head::START.sealed(keyring);
+        meta.insert(key, end.as_slice())?;
     }
     Ok(transaction.commit()?)
 }

@@ -190,6 +190,24 @@ fn whatever_is_done_to_entries_is_found_at_its_place() {
 }
 
 #[test]
+fn a_log_that_was_taken_away_whole_is_missed_ever_after() {
+    let mut appliance = with_history();
+    Tool::on(&appliance.database(), |tool| {
+        tool.audit.retain(|_, _| false).expect("the table can be written");
+        tool.meta.remove(HEAD).expect("the table can be written");
+    });
+    let words = verify(&appliance).refused(2);
+    assert!(words.contains("record of the log's end is missing"), "{words}");
+    for _ in 0..2 {
+        appliance.restart();
+        appliance.admin().secrets("acme/app", "staging");
+        appliance.stop();
+        let words = verify(&appliance).refused(2);
+        assert!(words.contains("entry 1 is missing"), "{words}");
+    }
+}
+
+#[test]
 fn whatever_is_done_to_the_end_of_the_log_is_found() {
     let mut appliance = with_history();
     let file = appliance.database();
