@@ -90,6 +90,20 @@ async fn sweep(services: Services) {
             _ = ticks.tick() => {}
             () = services.sweep_wanted() => {}
         }
+        match services.trusts_clock().await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(
+                    "the clock is more than a week ahead of when the server was last seen running; nothing is purged \
+                     until it has stood by that for a day, so set it right if it is wrong"
+                );
+                continue;
+            }
+            Err(error) => {
+                tracing::error!(%error, cause = ?error.cause, "what is overdue could not be looked for");
+                continue;
+            }
+        }
         match services.purge_overdue().await {
             Ok(purged) if purged.is_something() => tracing::info!(
                 secrets = purged.secrets,

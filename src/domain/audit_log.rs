@@ -3,6 +3,7 @@
 
 use super::activity::operator_entry;
 use super::journal::{Activity, shown};
+use super::progress::FORWARDED;
 use super::secrets::Authors;
 use super::{Error, Result, Services};
 use crate::base::Timestamp;
@@ -19,8 +20,6 @@ const LOOKED_AT_ONCE: usize = 5_000;
 const EXPORTED_BYTES_AT_ONCE: usize = 4 << 20;
 /// Most entries that leave the log in one step.
 const PRUNED_AT_ONCE: usize = 1_000;
-/// The task, in the table of progress, that copies entries elsewhere.
-const FORWARDED: u64 = 2;
 
 /// An entry as it is exported: its number in the chain, and all that people see.
 #[derive(Serialize)]

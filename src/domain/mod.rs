@@ -29,6 +29,7 @@ pub mod overrides;
 mod passwords;
 pub mod permissions;
 pub mod ports;
+mod progress;
 pub mod pull;
 pub mod push;
 mod questions;

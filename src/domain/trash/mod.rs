@@ -2,6 +2,7 @@
 //! its time is over. One file each for secrets, environments and vaults, and one for
 //! what destroys them.
 
+mod clock_leap;
 mod environments;
 mod purge;
 mod secrets;

@@ -10,8 +10,9 @@ use crate::base::Timestamp;
 use crate::base::ids::{EnvironmentId, SecretId, VaultId};
 use crate::domain::activity::{Counts, operator_entry};
 use crate::domain::permissions::CanPurge;
+use crate::domain::progress::VERSIONS_SWEPT;
 use crate::domain::{Result, Services, Settings};
-use crate::store::records::{Action, Source, Vault};
+use crate::store::records::{Action, EnvironmentInfo, Source, Vault};
 use crate::store::tables::{
     DELETED_ENVIRONMENTS, DELETED_VAULTS, ENVIRONMENTS, Index, LINKS, PROGRESS, PURGED_VAULTS, REVISIONS,
     TRASH, TRASH_BY_TIME, VAULT_KEYS, VAULTS, VAULTS_BY_OWNER, VERSIONS, VaultTable,
@@ -24,8 +25,6 @@ use std::ops::ControlFlow;
 const SECRETS_AT_ONCE: usize = 100;
 /// Most records swept out, or looked at, in one step.
 const RECORDS_AT_ONCE: usize = 2_000;
-/// The task, in the table of progress, that lets go of versions beyond `versions_kept`.
-const VERSIONS_SWEPT: u64 = 1;
 
 /// What a run of the background task destroyed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,10 +260,14 @@ fn overdue_environment(
     let Some((key, right)) = first_overdue(view, &DELETED_ENVIRONMENTS, settings, now, place)? else {
         return Ok(0);
     };
-    let (_, vault, id) = key;
+    let (deleted_at, vault, id) = key;
     batch.unindex(&DELETED_ENVIRONMENTS, key);
     let Some(vault) = view.find(&VAULTS, vault)? else { return Ok(1) };
-    let info = vault.environments.iter().find(|info| info.id == id);
+    // The index is not sealed: what is destroyed has to say for itself that it was deleted.
+    let is_meant = |info: &&EnvironmentInfo| {
+        info.id == id && info.deleted.is_some_and(|deletion| deletion.at == deleted_at)
+    };
+    let info = vault.environments.iter().find(is_meant);
     if let Some((name, deleted)) = info.map(|info| (info.name.clone(), info.secret_count)) {
         let vault = purge_environment(view, batch, &right, vault, id)?;
         let note = operator_entry(now, Action::EnvironmentPurged).on(&vault).within(&name);
@@ -283,7 +286,9 @@ fn overdue_vault(
         return Ok(0);
     };
     batch.unindex(&DELETED_VAULTS, key);
-    if let Some(vault) = view.find(&VAULTS, key.1)? {
+    // As with environments.
+    let is_meant = |vault: &Vault| vault.deleted.is_some_and(|deletion| deletion.at == key.0);
+    if let Some(vault) = view.find(&VAULTS, key.1)?.filter(is_meant) {
         purge_vault(batch, &right, &vault);
         batch.audit(operator_entry(now, Action::VaultPurged).on(&vault).regarding("overdue"));
     }
