@@ -154,7 +154,8 @@ impl Timetable {
     fn next_number(&self) -> io::Result<u64> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         self.remove_unfinished()?;
-        Ok(self.kept()?.last().map_or(1, |last| last.number + 1))
+        let last = self.kept()?.last().map_or(0, |last| last.number);
+        last.checked_add(1).ok_or_else(|| io::Error::other("a file there has the highest of all numbers"))
     }
 
     /// Our backups, oldest first.
@@ -183,7 +184,7 @@ impl Timetable {
 impl Kept {
     fn at(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-        let (number, stamp) = name.split_once('-')?;
+        let (number, stamp) = name.split_once('-').filter(|(_, stamp)| stamp.is_ascii())?;
         let part = |range: std::ops::Range<usize>| stamp.get(range);
         let (date, time) = (part(0..8)?, part(9..15)?);
         let taken = format!(
@@ -249,8 +250,9 @@ mod tests {
 
         fs::write(place.path().join("b/keyway-000009-20260101T000000Z.redb.partial"), "cut off").unwrap();
         fs::write(place.path().join("b/somebody-elses.redb"), "").unwrap();
+        fs::write(place.path().join("b/keyway-1-abc\u{e9}123T102030Z.redb"), "").unwrap();
         assert_eq!(turn(19_667 * DAY).await, [4, 5, 6]);
-        assert_eq!(files(&place.path().join("b")).unwrap().len(), 4, "ours and the other one");
+        assert_eq!(files(&place.path().join("b")).unwrap().len(), 5, "ours and the other ones");
     }
 
     #[tokio::test]

@@ -6,9 +6,12 @@ use crate::cli::Failure;
 use crate::cli::transfer::Refused;
 use crate::domain::dotenv::reader;
 use crate::domain::transfer::{Parcel, Value};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 const SUFFIX: &str = ".env";
@@ -65,17 +68,26 @@ fn parcel(owner: &Path, repo: &Path, file: &Path, refused: &mut Vec<Refused>) ->
 }
 
 fn text(file: &Path) -> Result<SecretText, String> {
-    let about = fs::symlink_metadata(file).map_err(|error| format!("cannot be read: {error}"))?;
+    const NO_FILE: &str = "is no file; links are not followed";
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    // What is opened is what was looked at, whoever lays a link or a pipe there meanwhile.
+    let opened =
+        OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(file);
+    let opened = opened.map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => NO_FILE.to_owned(),
+        _ => unreadable(error),
+    })?;
+    let about = opened.metadata().map_err(unreadable)?;
     if !about.is_file() {
-        return Err("is no file; links are not followed".to_owned());
+        return Err(NO_FILE.to_owned());
     }
     if about.len() > FILE_BYTES_MAX {
         return Err("is too large for a `.env` file".to_owned());
     }
     let mut text = String::new();
-    let read = fs::File::open(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    let read = opened.take(FILE_BYTES_MAX).read_to_string(&mut text);
     let text = SecretText::new(text);
-    read.map(|_| text).map_err(|error| format!("cannot be read: {error}"))
+    read.map(|_| text).map_err(unreadable)
 }
 
 /// What is in a directory; a file is refused.

@@ -45,6 +45,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 pub(super) fn run(mut loaded: Loaded) -> Result<(), Failure> {
     let _log = start_telemetry(&loaded.settings)?;
     raise_open_files();
+    forbid_core_dumps();
     // Before any thread is there: the environment, user and group are a matter of the
     // whole process.
     let passed = Passed::take()?;
@@ -219,6 +220,13 @@ fn raise_open_files() {
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
         tracing::warn!(%error, "cannot raise the limit of open files from {soft}");
+    }
+}
+
+/// Memory holds keys and values; a dump of it would be a file of them.
+fn forbid_core_dumps() {
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        tracing::warn!(%error, "cannot forbid core dumps");
     }
 }
 

@@ -132,7 +132,9 @@ impl Api {
                 return Ok(response);
             }
             let wait = wait_of(|name| response.header(name)).unwrap_or(DEFAULT_WAIT);
-            if Instant::now() + wait + LEAST_TIME >= until {
+            // However long a service says: the sum may be beyond all time.
+            let then = wait.checked_add(LEAST_TIME).and_then(|wait| Instant::now().checked_add(wait));
+            if then.is_none_or(|then| then >= until) {
                 return Err(ProviderError::RateLimited(Some(wait)));
             }
             tokio::time::sleep(wait).await;
