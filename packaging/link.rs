@@ -4,6 +4,12 @@
 //! a megabyte. Packed (`DT_RELR`) they are some kilobytes, if the C library that is linked
 //! in can unpack them at the start, as glibc does since 2.36.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "that is how Cargo and a build script talk"
+)]
+
 use std::env;
 use std::process::Command;
 
