@@ -315,6 +315,16 @@ fn settings_of_proxies_that_believe_everybody_or_nobody_are_noticed() {
     examine_at_rest(&appliance).problem("proxy headers", "nothing wider");
 }
 
+/// Starts the appliance anew, trusting `trusted`, with a careless proxy at its public address.
+fn put_behind_careless_proxy(appliance: &mut Appliance, trusted: &str) {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("there are ports");
+    let address = format!("http://{}", socket.local_addr().expect("it has one"));
+    appliance.set("KEYWAYD_SERVER__PUBLIC_URL", &address);
+    appliance.set("KEYWAYD_SERVER__TRUSTED_PROXIES", trusted);
+    appliance.restart();
+    careless_proxy(socket, appliance.address());
+}
+
 /// A proxy that passes everything on as it comes, headers included, and to its server by TCP.
 fn careless_proxy(socket: TcpListener, to: SocketAddr) {
     pass_on(socket, move || {
@@ -363,12 +373,7 @@ fn a_proxy_that_lets_clients_make_up_their_address_is_noticed() {
     appliance.unset("KEYWAYD_SERVER__UNIX_SOCKET");
 
     // From an address that is trusted itself, every proxy would look like that one: nobody is blamed.
-    let socket = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    let address = format!("http://{}", socket.local_addr().expect("it has one"));
-    appliance.set("KEYWAYD_SERVER__PUBLIC_URL", &address);
-    appliance.set("KEYWAYD_SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
-    appliance.restart();
-    careless_proxy(socket, appliance.address());
+    put_behind_careless_proxy(&mut appliance, "127.0.0.0/8");
     let found = examine(&appliance);
     found.warning("proxy headers", "cannot be tried from here");
     found.warning("proxy headers", "from another machine");
@@ -376,11 +381,6 @@ fn a_proxy_that_lets_clients_make_up_their_address_is_noticed() {
     appliance.stop();
 
     // Without the trust nobody believes it, though the proxy is as careless as before.
-    let socket = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    let address = format!("http://{}", socket.local_addr().expect("it has one"));
-    appliance.set("KEYWAYD_SERVER__PUBLIC_URL", &address);
-    appliance.set("KEYWAYD_SERVER__TRUSTED_PROXIES", "203.0.113.0/24");
-    appliance.restart();
-    careless_proxy(socket, appliance.address());
+    put_behind_careless_proxy(&mut appliance, "203.0.113.0/24");
     examine(&appliance).said("proxy headers", "good");
 }
